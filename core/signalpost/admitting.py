@@ -102,17 +102,18 @@ class Admitter:
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        accept = self._resolve(request)
+        resolved = self._resolve(request)
         identification = self.serving.identification
         if identification is not None:
             try:
                 found = identification.identify(request.handshake)
             except (UnauthorizedError, NotReadyError, UndecidedError) as error:
                 raise _refusal(error) from None
-            if inspect.isawaitable(found):
+            if not isinstance(found, Identified):
                 decision = partial(self._identify_later, request, found, visits=visits)
                 return Deferred(partial(self._in_time, request, decision, visits=visits))
-            accept = self._identified(accept, found)
+            request = _identified(request, found)
+        accept = _accepted(request, resolved)
         self._judge(accept, visits=visits)
         return self._ask(accept, self._hooks, visits=visits)
 
@@ -138,7 +139,8 @@ class Admitter:
         return accept
 
     async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified], *, visits: bool) -> Accept:
-        accept = self._identified(self._resolve(request), await found)
+        known = _identified(request, await found)
+        accept = _accepted(known, self._resolve(known))
         self._judge(accept, visits=visits)  # so that no hook is asked in vain
         asked = self._ask(accept, self._hooks, visits=visits)
         return asked if isinstance(asked, Accept) else await asked
@@ -176,7 +178,7 @@ class Admitter:
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             rejection = _failed(error)
         else:
-            again = self._resolve(accept.request)._replace(client_id=accept.client_id)
+            again = accept._replace(resolved=self._resolve(accept.request))
             self._judge(again, visits=visits)
             return again if visits else self._within_limits(again)
         finally:
@@ -184,14 +186,11 @@ class Admitter:
             self._limiter.leave(place)
         raise rejection.with_traceback(None)
 
-    def _resolve(self, request: ConnectRequest) -> Accept:
+    def _resolve(self, request: ConnectRequest) -> ResolvedPath:
         resolved = self.serving.table.resolve(request.endpoint.name, request.path)
         if resolved is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
-        return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
-
-    def _identified(self, accept: Accept, found: Identified) -> Accept:
-        return accept._replace(request=accept.request._replace(identity=found.identity, fault=found.fault))
+        return resolved
 
     def _judge(self, accept: Accept, *, visits: bool) -> None:
         """Let a client in that may connect; a program with a key may come for a message.
@@ -257,6 +256,14 @@ class Admitter:
         if identification is None:
             raise UnauthorizedError("this server asks nobody who they are")
         return identification.renew(token)
+
+
+def _identified(request: ConnectRequest, found: Identified) -> ConnectRequest:
+    return ConnectRequest(request.endpoint, request.path, request.handshake, found.identity, found.fault)
+
+
+def _accepted(request: ConnectRequest, resolved: ResolvedPath) -> Accept:
+    return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
 
 
 def _asked(

@@ -405,7 +405,8 @@ class Node:
         codec, expires = client.encoding.codec, client.identity.expires
         if expires is not None:
             self.expiries.watch(conversation)
-            more = {**more, "expires": self.expiries.left(expires)}
+            if codec.converses:
+                more = {**more, "expires": self.expiries.left(expires)}
         welcome = codec.notice("welcome", {"clientId": client.id, "path": client.path, **more})
         if greeting := welcome or codec.welcome(client.id, client.path):
             client.send(greeting)

@@ -9,8 +9,8 @@ from signalpost.auth.sources import find_token
 from signalpost.auth.tokens import Tokens
 from signalpost.config.authmodel import AuthConfig, TokenPlace, TokensConfig
 from signalpost.errors import UnauthorizedError
+from signalpost.events import HandshakeRequest
 from signalpost.jose.keys import fitting, secret_key
-from signalpost.websocket.head import Fields
 
 NOW = 1_800_000_000.0
 SECRET = b"mCVKTCk6jGWhXVjmgyRWVlBXl4CqjJ5q2n4Zk0xo1m3F"
@@ -111,11 +111,13 @@ class TokenTarget:
         return self._quickly(judged)
 
     def _found(self, text):
-        fields = Fields({"authorization": [text], "cookie": [text]})
+        names = ("Authorization", "Cookie", "Sec-WebSocket-Protocol")
+        lines = [f"GET /?{text} HTTP/1.1", *(f"{name}: {text}" for name in names)]
+        request = HandshakeRequest("\r\n".join(lines).encode("latin-1"), ("", 0))
 
         def found():
             try:
-                return find_token(fields, text.split(","), text, ALL)
+                return find_token(request, ALL)
             except UnauthorizedError:
                 return None
 

@@ -4,22 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.auth.sources import find_token, without_token
+from signalpost.auth.sources import find_token
 from signalpost.config.authmodel import AuthConfig, TokenPlace
 from signalpost.errors import UnauthorizedError
-from signalpost.websocket.head import Fields
+from signalpost.events import HandshakeRequest
 
 ALL = AuthConfig(places=tuple(TokenPlace), cookie="token")
 BEARER = "signalpost.bearer."
 
 
 def found(config=ALL, *, authorization=(), cookies=(), protocols=(), query=""):
-    fields = Fields()
-    if authorization:
-        fields["authorization"] = list(authorization)
-    if cookies:
-        fields["cookie"] = list(cookies)
-    shown = find_token(fields, protocols, query, config)
+    fields = {"Authorization": authorization, "Cookie": cookies, "Sec-WebSocket-Protocol": protocols}
+    lines = [f"{name}: {value}" for name, values in fields.items() for value in values]
+    head = "\r\n".join([f"GET /room?{query} HTTP/1.1", "Host: here", *lines])
+    shown = find_token(HandshakeRequest(head.encode(), ("", 0)), config)
     return None if shown is None else shown.text
 
 
@@ -101,10 +99,9 @@ def test_several_tokens_at_one_place_are_refused():
         found(protocols=[f"{BEARER}a", f"{BEARER}b"])
 
 
-def test_a_subprotocol_that_carries_a_token_is_not_one_to_choose():
-    offered = ["signalpost.v1", f"{BEARER}a.b.c", "chat"]
-    assert found(protocols=offered) == "a.b.c"
-    assert without_token(offered) == ["signalpost.v1", "chat"]
+def test_a_subprotocol_holds_a_token_among_those_that_a_client_offers():
+    assert found(protocols=["signalpost.v1", f"{BEARER}a.b.c", "chat"]) == "a.b.c"
+    assert found(protocols=[f"signalpost.v1, {BEARER}a.b.c ,chat"]) == "a.b.c"
 
 
 def test_the_first_place_that_holds_a_token_counts_even_if_the_token_is_not_good():

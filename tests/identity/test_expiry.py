@@ -170,6 +170,21 @@ async def test_who_shows_the_same_token_again_and_again_is_told_ever_later(lasts
     world.expiries.stop()
 
 
+async def test_those_who_come_and_go_one_after_the_other_wait_by_one_timer():
+    world, timers = World(2), set()
+    for _ in range(100):
+        world.watch(world.guests[0], 1_000, False)
+        timers.add(world.expiries._timer)
+        world.forget(world.guests[0])
+    assert len(timers) == 1
+    world.watch(world.guests[0], NOTICE + 90, False)
+    assert timers == {world.expiries._timer}
+    world.watch(world.guests[1], NOTICE + 10, False)  # who is due before it fires is not kept waiting
+    assert timers != {world.expiries._timer}
+    assert world.expiries._fires <= asyncio.get_running_loop().time() + 10
+    world.expiries.stop()
+
+
 async def test_seconds_for_which_nobody_waits_are_let_go():
     world = World(1)
     for lasts in range(1_000, 100_000, 7):

@@ -1,17 +1,25 @@
 """Where a client's token stands: a header, a subprotocol, a cookie or the query of its handshake."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from signalpost.config.authmodel import AuthConfig, TokenPlace
 from signalpost.errors import UnauthorizedError
 from signalpost.fields import query_values
-from signalpost.websocket.handshake import Headers
 
 BEARER_PROTOCOL = "signalpost.bearer."
 """Begins the subprotocol that carries a token: browsers can set no header of a WebSocket. It is never chosen."""
 
 QUERY_PARAMETER = "token"
+
+
+class Request(Protocol):
+    """A request: a `signalpost.events.HandshakeRequest`, which documents each."""
+
+    @property
+    def target(self) -> str: ...  # noqa: D102 - see above
+
+    def getall(self, name: str) -> Sequence[str]: ...  # noqa: D102
 
 
 class Shown(NamedTuple):
@@ -25,16 +33,14 @@ class Shown(NamedTuple):
     place: TokenPlace
 
 
-def find_token(headers: Headers, subprotocols: Sequence[str], query: str, config: AuthConfig) -> Shown | None:
+def find_token(request: Request, config: AuthConfig) -> Shown | None:
     """Return the token that a client shows, unchecked; None if it shows none.
 
     The first place of `TokenPlace` that holds one counts, even if the token is empty or not good: a client must not be
     somebody else than it says because what it says is not good.
 
     Args:
-        headers: of the request.
-        subprotocols: that the client offers, each by itself.
-        query: of the address as requested, without the question mark.
+        request: of the client.
         config: which places count.
 
     Raises:
@@ -42,21 +48,16 @@ def find_token(headers: Headers, subprotocols: Sequence[str], query: str, config
     """
     for place in config.places:
         if place is TokenPlace.HEADER:
-            token = _in_header(headers.getall("authorization", []))
+            token = _in_header(request.getall("authorization"))
         elif place is TokenPlace.PROTOCOL:
-            token = _one([name[len(BEARER_PROTOCOL) :] for name in subprotocols if name.startswith(BEARER_PROTOCOL)])
+            token = _one(_in_subprotocols(request.getall("sec-websocket-protocol")))
         elif place is TokenPlace.COOKIE:
-            token = next(_cookies_named(config.cookie, headers.getall("cookie", [])), None)
+            token = next(_cookies_named(config.cookie, request.getall("cookie")), None)
         else:
-            token = _one(query_values(query).get(QUERY_PARAMETER, []))
+            token = _one(query_values(request.target.partition("?")[2]).get(QUERY_PARAMETER, []))
         if token is not None:
             return Shown(token, place)
     return None
-
-
-def without_token(subprotocols: Sequence[str]) -> list[str]:
-    """Return the subprotocols that a client offers for what they are: without the one that carries its token."""
-    return [name for name in subprotocols if not name.startswith(BEARER_PROTOCOL)]
 
 
 def _in_header(authorization: Sequence[str]) -> str | None:
@@ -65,6 +66,12 @@ def _in_header(authorization: Sequence[str]) -> str | None:
         raise UnauthorizedError("the request has several Authorization headers; send one")
     scheme, _, token = (authorization[0] if authorization else "").strip(" \t").partition(" ")
     return token.strip(" \t") if scheme.lower() == "bearer" else None
+
+
+def _in_subprotocols(offers: Sequence[str]) -> Sequence[str]:
+    """Return the tokens among the subprotocols that a client offers."""
+    offered = (name.strip() for value in offers for name in value.split(","))
+    return [name[len(BEARER_PROTOCOL) :] for name in offered if name.startswith(BEARER_PROTOCOL)]
 
 
 def _one(found: Sequence[str]) -> str | None:

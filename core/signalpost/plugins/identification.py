@@ -73,7 +73,7 @@ class Identification:
             UndecidedError: a plugin failed.
         """
         if self._auth is not None and (self._authority is not None or self._keys):
-            shown = find_token(request, _subprotocols(request), request.target.partition("?")[2], self._auth)
+            shown = find_token(request, self._auth)
             if shown is not None and (program := self._program_of(shown)) is not None:
                 return Identified(program)
             if shown is not None and self._authority is not None:
@@ -111,9 +111,9 @@ class Identification:
             if by_itself:
                 return _without(error)
             raise
-        if inspect.isawaitable(found):
-            return Deferred(partial(_later, found, by_itself=by_itself))
-        return Identified(found)
+        if isinstance(found, Identity):
+            return Identified(found)
+        return Deferred(partial(_later, found, by_itself=by_itself))
 
 
 async def _later(answer: Awaitable[Identity | None], *, by_itself: bool = False) -> Identified:
@@ -134,7 +134,3 @@ def _without(error: UnauthorizedError) -> Identified:
 def _may_be_token(shown: Shown) -> bool:
     """Return whether something has the three parts of a token, or came where no API key does."""
     return shown.place is not TokenPlace.HEADER or shown.text.count(".") == 2  # noqa: PLR2004 - RFC 7515 section 3.1
-
-
-def _subprotocols(request: HandshakeRequest) -> list[str]:
-    return [name.strip() for value in request.getall("sec-websocket-protocol") for name in value.split(",")]

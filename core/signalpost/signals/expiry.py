@@ -41,7 +41,7 @@ class Expiries:
         leeway: seconds after the end of an identity in which its client may still show another one.
     """
 
-    __slots__ = ("_at", "_clock", "_due", "_seconds", "_timer", "_told", "leeway")
+    __slots__ = ("_at", "_clock", "_due", "_fires", "_seconds", "_timer", "_told", "leeway")
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -51,6 +51,7 @@ class Expiries:
         self._seconds: list[int] = []  # a heap of the keys of `_due`, and of some that were
         self._told: set[Expiring] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._fires = 0.0  # when the timer does, by the loop's clock
 
     def __len__(self) -> int:
         """Return how many clients are watched."""
@@ -93,9 +94,7 @@ class Expiries:
 
     def stop(self) -> None:
         """Watch nobody any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self._at.clear()
         self._due.clear()
         self._seconds.clear()
@@ -104,6 +103,7 @@ class Expiries:
     def look(self) -> None:
         """Tell and close those whose time has come. Whatever happens to one of them, the others get their turn."""
         now = self._clock()
+        self._stop_timer()
         try:
             while self._seconds and self._seconds[0] <= now:
                 waiting = self._due.get(self._seconds[0])
@@ -147,13 +147,19 @@ class Expiries:
             self._seconds = list(self._due)
             heapq.heapify(self._seconds)
 
-    def _sleep(self) -> None:
-        """Wait until the first of them is due."""
-        while self._seconds and self._seconds[0] not in self._due:
-            heapq.heappop(self._seconds)
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._seconds:
-            seconds = min(max(0.0, self._seconds[0] - self._clock()), _LONGEST_SLEEP)
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.look)
+
+    def _sleep(self) -> None:
+        """Wait until the first of them is due. A timer that fires before that stays: most clients leave in time."""
+        while self._seconds and self._seconds[0] not in self._due:
+            heapq.heappop(self._seconds)
+        if not self._seconds:
+            return
+        loop, seconds = asyncio.get_running_loop(), min(max(0.0, self._seconds[0] - self._clock()), _LONGEST_SLEEP)
+        fires = loop.time() + seconds
+        if self._timer is None or fires < self._fires:
+            self._stop_timer()
+            self._timer, self._fires = loop.call_later(seconds, self.look), fires
