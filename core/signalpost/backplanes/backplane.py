@@ -170,7 +170,7 @@ class Backplane(Protocol):
 
     # Kept
 
-    def keep(
+    def keep(  # noqa: PLR0917 - each has a name, and none a default that is sound
         self, channel: str, body: bytes, found: int, publisher: str, number: int, keep: Keep, once: Once | None = None
     ) -> Future[Kept]:
         """Append an entry to a channel, and publish it there as `Hearing.heard_kept`, in one indivisible step.
