@@ -22,7 +22,6 @@ from signalpost.delivery.broker import Publish
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import NO_PATH, Publication, Slot
 from signalpost.delivery.target import Published, Receipt
-from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, id_of
 from signalpost.history.streams import HEAD_SECONDS
 from signalpost.logthrottle import LineTally
@@ -124,19 +123,14 @@ class Publisher:
         """Publish without waiting; see `signalpost.delivery.broker.Broker.publish`.
 
         Returns:
-            How many clients of this node the target reaches, and what becomes of it later.
-
-        Raises:
-            UnavailableError: the backplane has been away for so long that nobody waits for it, and the value is one
-                that is kept, or nothing may be sent meanwhile.
+            How many clients of this node the target reaches, and what becomes of it later: that has failed already if
+            the backplane has been away for so long that nothing waits for it.
         """
         target = publication.target
         if target.client is not None and tag_of(target.client) == self.origin.tag:
             return self.deliver(publication)
         channel, place = channel_of(target), target.whole
         keep = None if place is None or publication.is_raw else self.history(place)
-        if self.parcels.given_up and (keep is not None or not self.alone_while_away):
-            raise UnavailableError("the backplane, over which all nodes hear each other, cannot be reached")
         later: Future[Published] = get_running_loop().create_future()
         here = self.hub.reach(target)
         if keep is None:

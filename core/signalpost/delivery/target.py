@@ -46,6 +46,17 @@ class Receipt:
     size: int = field(default=0, compare=False, repr=False)
     later: "Future[Published] | None" = field(default=None, compare=False, repr=False)
 
+    def sent(self) -> "Receipt":
+        """Return it.
+
+        Raises:
+            UnavailableError: nothing was sent; the backplane cannot be reached.
+        """
+        later = self.later
+        if later is not None and later.done() and (error := later.exception()) is not None:
+            raise error
+        return self
+
 
 NOBODY = Receipt()
 
