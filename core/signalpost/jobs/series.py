@@ -79,7 +79,9 @@ class Series:
         return self.moments.after(moment)
 
     def tick(self, due: datetime) -> None:
-        """Start the run that is due, unless the series is full."""
+        """Start the run that is due, unless the series is paused or full."""
+        if self.paused:
+            return
         if self.full:
             hung = due - self._began >= _HUNG and not self._is_told
             self._is_told = self._is_told or hung
