@@ -201,10 +201,10 @@ async def test_a_limit_counts_the_runs_of_other_nodes(node):
 
 async def test_a_limit_is_kept_while_it_is_not_known_yet_whose_a_run_is(node, shared):
     one = node("one")
-    one.leases.delays = [(4.0, 0.0)]
-    one.runner(one.schedule("* * * * *", "*/1 * * * *", timezone=UTC, limit=1)).start()
+    one.leases.delays = [(0.0, 70.0)]
+    one.runner(one.schedule("* * * * *", timezone=UTC, on_start=True, limit=1)).start()
     await asyncio.sleep(180)
-    assert moments(one) == [60]
+    assert moments(one) == [0.5]
     assert len(shared.asked) == 1
 
 
@@ -219,7 +219,7 @@ async def test_the_run_at_the_start_is_on_one_of_the_nodes_that_start_together(n
     assert [len(each.runs) for each in (one, other, later)] == [1, 0, 1]
 
 
-async def test_a_node_that_is_too_late_runs_nothing_since_it_cannot_know_whether_another_one_has(node, caplog):
+async def test_a_node_that_is_too_late_runs_nothing_since_it_cannot_know_whether_another_one_has(node, shared, caplog):
     asleep, awake = node("asleep"), node("awake")
     for world in (asleep, awake):
         world.runner(world.schedule("1 12 * * *", timezone=UTC)).start()
@@ -230,6 +230,7 @@ async def test_a_node_that_is_too_late_runs_nothing_since_it_cannot_know_whether
     await asyncio.sleep(120)
     assert moments(awake) == [60]
     assert moments(asleep) == []
+    assert [owner for _, owner in shared.asked] == ["awake"]
     assert "late: another node may have run it" in caplog.text
 
 
