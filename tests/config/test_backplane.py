@@ -16,7 +16,7 @@ from signalpost.errors import ConfigError
 URL = "redis://10.0.0.5/0"
 SHORT = f"backplane: {URL}\n"
 FORMS = "(allowed: redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix:///path?db=0)"
-CODES = "in a user or a password, write %40 for @, %2F for /, %3A for :, %3F for ? and %23 for #"
+CODES = "in a user or a password, write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for # and %25 for %"
 SECRET = "7mJ4gXvQkq0Jp1cW8nS5tZrY2uHbE6aD9fLxVwKi3oMR"
 
 
@@ -50,6 +50,7 @@ def test_a_file_says_what_joins_its_nodes(config, said, read):
         "redis://[::1]:6379/0",
         "redis://:secret@10.0.0.5/0",
         "rediss://app:s%2Fcret@redis.example.com:6380/1",
+        "rediss://h/0?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=no",
         "unix:///run/redis/redis.sock",
         "unix:///run/redis/redis.sock?db=3",
         "unix://:secret@/run/redis/redis.sock?db=3",
@@ -76,7 +77,13 @@ def test_a_url_is_read_as_it_stands(config, url):
         ("redis://[::1", f"its host or port cannot be read: ports are 1 to 65535; {CODES} {FORMS}"),
         ("redis://:a/b@h", f"its host or port cannot be read: ports are 1 to 65535; {CODES} {FORMS}"),
         ("redis://h/main", f"what follows the host is the number of a database, as in redis://127.0.0.1/0; {CODES}"),
-        ("redis://h/0?ssl=none", f"nothing follows a ? here: leave it out; {CODES}"),
+        ("redis://h/0?ssl_ca_certs=ca.pem", f"nothing follows a ? here; {CODES}"),
+        ("redis://h/0?", f"nothing follows a ? here; {CODES}"),
+        (
+            "rediss://h/0?ssl_ca_cert=ca.pem",
+            "only ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs, ssl_check_hostname may follow the ?; did you "
+            f'mean "ssl_ca_certs"?; {CODES}',
+        ),
         ("redis://h/0#a", f"what follows # is not read; {CODES}"),
         ("redis://secret@h", "a user without a password: write redis://:password@host for a password alone"),
         ("redis://h /0", "an address has no blanks and no control characters: write %20 for a blank"),

@@ -9,7 +9,8 @@ from signalpost.words import nearest, quoted, suggestion
 SCHEMES = ("redis", "rediss", "unix")
 _ALLOWED = "allowed: redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix:///path?db=0"
 _LATER = ("redis+sentinel", "nats", "tls")
-_CODES = "in a user or a password, write %40 for @, %2F for /, %3A for :, %3F for ? and %23 for #"
+_CODES = "in a user or a password, write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for # and %25 for %"
+_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _DATABASE = re.compile(r"[0-9]{1,5}")
 _PASSWORD = re.compile(r"[?&]password=([^&#]+)")
@@ -57,8 +58,13 @@ def _server_fault(text: str, port: int | None) -> str:
         return f"it names no host; {_CODES} ({_ALLOWED})"
     if port == 0:
         return "port 0 is no server's (allowed: 1 to 65535)"
-    if parts.query or text.endswith("?"):
-        return f"nothing follows a ? here: leave it out; {_CODES}"
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    unknown = [name for name in names if parts.scheme != "rediss" or name not in _TLS]
+    if unknown or (not names and "?" in text):
+        if parts.scheme != "rediss":
+            return f"nothing follows a ? here; {_CODES}"
+        hint = suggestion(nearest(unknown[0], _TLS)) if unknown else ""
+        return f"only {', '.join(_TLS)} may follow the ?{hint}; {_CODES}"
     database = parts.path.removeprefix("/")
     if database and not _DATABASE.fullmatch(database):
         return f"what follows the host is the number of a database, as in redis://127.0.0.1/0; {_CODES}"
