@@ -17,6 +17,7 @@ URL = "redis://10.0.0.5/0"
 SHORT = f"backplane: {URL}\n"
 FORMS = "(allowed: redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix:///path?db=0)"
 CODES = "in a user or a password, write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for # and %25 for %"
+TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 SECRET = "7mJ4gXvQkq0Jp1cW8nS5tZrY2uHbE6aD9fLxVwKi3oMR"
 
 
@@ -81,8 +82,7 @@ def test_a_url_is_read_as_it_stands(config, url):
         ("redis://h/0?", f"nothing follows a ? here; {CODES}"),
         (
             "rediss://h/0?ssl_ca_cert=ca.pem",
-            "only ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs, ssl_check_hostname may follow the ?; did you "
-            f'mean "ssl_ca_certs"?; {CODES}',
+            f'only {", ".join(TLS)} may follow the ?; did you mean "ssl_ca_certs"?; {CODES}',
         ),
         ("redis://h/0#a", f"what follows # is not read; {CODES}"),
         ("redis://secret@h", "a user without a password: write redis://:password@host for a password alone"),
