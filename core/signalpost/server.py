@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from signalpost.cluster.cluster import Cluster
+from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
@@ -164,6 +165,7 @@ class Server:
         """Listen on all endpoints, start plugins, timers, schedules and feeds.
 
         Raises:
+            ConfigError: the package of its backplane is not installed.
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
             HistoryFileError: the file of the history cannot be used.
@@ -172,6 +174,7 @@ class Server:
                 raised, nothing of the server remains, and plugins that were started are shut down.
         """
         config = self.plan.config
+        refuse_without_package(config)
         ports = bind_ports(config.endpoints, config.source)
         try:
             state = State.open(config.state, config.source)
