@@ -1,4 +1,4 @@
-"""Real Redis servers for tests: started, killed, stopped and continued, each with a port, a folder and a log of its own.
+"""Real Redis servers for tests, each with a port, a folder and a log of its own.
 
 with RedisServer(tmp_path) as server:
     server.url                      # redis://127.0.0.1:34567/0
@@ -7,7 +7,7 @@ with RedisServer(tmp_path) as server:
     server.stall(); server.resume() # SIGSTOP, SIGCONT
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import shutil
@@ -166,12 +166,12 @@ def free_port():
 
 
 def _quoted(value):
-    return f'"{value}"' if not value else value
+    return value or '""'
 
 
 def _certificates(folder):
     """Write a certificate for 127.0.0.1 that an authority of this server alone has signed; return the options."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
 
     def sign(name, key, issuer, issuer_key, *, authority):
         names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (name, issuer)]
@@ -181,8 +181,8 @@ def _certificates(folder):
             .issuer_name(names[1])
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False

@@ -84,11 +84,11 @@ def _error_of_network(error: OSError, address: Address) -> AwayError | RefusedEr
     match error:
         case ssl.SSLCertVerificationError():
             return RefusedError(
-                f"{address} has a certificate that cannot be trusted: {error.verify_message}; ?ssl_ca_certs=FILE at the "
-                f"end of the address names a file with the certificate of whoever has signed it"
+                f"{address} has a certificate that cannot be trusted: {error.verify_message}; ?ssl_ca_certs=FILE "
+                f"at the end of the address names a file with the certificate of whoever has signed it"
             )
         case ssl.SSLError():
             return RefusedError(f"{address} could not agree on TLS ({error.reason}); without TLS it is redis://")
         case PermissionError():
             return RefusedError(f"{address} may not be used by the user that signalpost runs as")
-    return AwayError(f"{address} cannot be reached: {error.strerror or error or 'it does not answer'}")
+    return AwayError(f"{address} cannot be reached: {error.strerror or str(error) or 'it does not answer'}")
