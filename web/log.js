@@ -125,8 +125,9 @@ export class Log {
     this.#empty.hidden = this.#list.childElementCount > 0;
   }
 
-  /** What is added while it is quiet is not read out by screen readers. */
+  /** What is added while it is quiet is not read out by screen readers, and is one piece of news. */
   set quiet(quiet) {
+    this.unread.catchingUp = quiet;
     if (quiet) this.#scroller.setAttribute("aria-live", "off");
     else requestAnimationFrame(() => requestAnimationFrame(() => this.#scroller.removeAttribute("aria-live")));
   }

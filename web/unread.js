@@ -10,6 +10,7 @@ export class Unread {
   #title = document.title;
   #count = 0; // below the mark
   #counting = false; // what comes is new, too
+  #catchingUp = false; // more is to come of what is new already
   #seen = false; // the mark has been in view
   #behindTab = 0; // came while the tab was hidden
   #shown = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#markSeen());
@@ -51,9 +52,14 @@ export class Unread {
     this.#button.hidden = false;
   }
 
+  /** What was said while the page was away is counted together, however many frames it takes to come. */
+  set catchingUp(catchingUp) {
+    this.#catchingUp = catchingUp;
+  }
+
   /** What comes from now on is seen as it comes, if the reader is there to see it. */
   rest() {
-    if (document.hidden || !this.#view.following) return;
+    if (this.#catchingUp || document.hidden || !this.#view.following) return;
     this.#counting = false;
     if (this.#seen) this.#button.hidden = true;
   }

@@ -71,6 +71,7 @@ class Admitter:
         patience: seconds that a decision may take.
         waiting: clients that wait for a decision.
         failures: the log of expressions in ``may`` that failed.
+        tag: begins the ids of clients, so that other nodes know where they are; empty without other nodes.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Admitter:
         self.serving: Serving
         self.patience = 0.0
         self.waiting = 0
+        self.tag = ""
         self.failures = LineTally(_log_failure, call_later)
         self._hooks = tuple(hooks)
         self._shared = shared
@@ -113,7 +115,7 @@ class Admitter:
                 decision = partial(self._identify_later, request, found, visits=visits)
                 return Deferred(partial(self._in_time, request, decision, visits=visits))
             request = _identified(request, found)
-        accept = _accepted(request, resolved)
+        accept = self._accepted(request, resolved)
         self._judge(accept, visits=visits)
         return self._ask(accept, self._hooks, visits=visits)
 
@@ -140,7 +142,7 @@ class Admitter:
 
     async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified], *, visits: bool) -> Accept:
         known = _identified(request, await found)
-        accept = _accepted(known, self._resolve(known))
+        accept = self._accepted(known, self._resolve(known))
         self._judge(accept, visits=visits)  # so that no hook is asked in vain
         asked = self._ask(accept, self._hooks, visits=visits)
         return asked if isinstance(asked, Accept) else await asked
@@ -191,6 +193,9 @@ class Admitter:
         if resolved is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
         return resolved
+
+    def _accepted(self, request: ConnectRequest, resolved: ResolvedPath) -> Accept:
+        return Accept(request, ClientId(self.tag + secrets.token_hex(_ID_BYTES)), resolved)
 
     def _judge(self, accept: Accept, *, visits: bool) -> None:
         """Let a client in that may connect; a program with a key may come for a message.
@@ -260,10 +265,6 @@ class Admitter:
 
 def _identified(request: ConnectRequest, found: Identified) -> ConnectRequest:
     return ConnectRequest(request.endpoint, request.path, request.handshake, found.identity, found.fault)
-
-
-def _accepted(request: ConnectRequest, resolved: ResolvedPath) -> Accept:
-    return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
 
 
 def _asked(

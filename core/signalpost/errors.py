@@ -13,6 +13,7 @@
     ├── PluginError              the author of a plugin can fix it
     ├── UnauthorizedError        a client has not shown who it is, or not well
     ├── NotReadyError            the server cannot judge that yet; the client may try again
+    ├── UnavailableError         the backplane cannot be reached, so nothing was sent; whoever sends may try again
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
 An error carries data; its text is for the person who must act.
@@ -148,6 +149,10 @@ class UnauthorizedError(SignalpostError):
 
 class NotReadyError(SignalpostError):
     """The server has no keys yet to judge a token with. Its text is sent to that client, which may try again."""
+
+
+class UnavailableError(SignalpostError):
+    """A value was not sent: the backplane, which all nodes share, cannot be reached. It may be sent again later."""
 
 
 class ClientError(SignalpostError):

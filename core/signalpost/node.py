@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
 from signalpost.auth.identity import GUEST, Identity
+from signalpost.backplanes.backplane import Backplane
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
@@ -84,6 +85,7 @@ class Seams:
 
     Attributes:
         broker: carries publications to the nodes; None for a single node.
+        backplane: that the nodes of the app share, in place of the one that the file names; None for that one, if any.
         codecs: of additional subprotocols.
         admission: hooks called for each client, one after the other.
         observer: notified of what happens.
@@ -93,6 +95,7 @@ class Seams:
     """
 
     broker: Broker | None = None
+    backplane: Backplane | None = None
     codecs: Sequence[Codec] = ()
     admission: Sequence[AdmissionHook] = ()
     observer: Observer | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from signalpost.cluster.cluster import Cluster
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
@@ -99,6 +100,7 @@ class Server:
         self._pace = pace
         self._listening = control
         self._control: ControlServer | None = None
+        self._cluster: Cluster | None = None
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -217,7 +219,11 @@ class Server:
         self._writer = open_writer()
         hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
         hub.strain = Strain(loop.time, loop.call_later, hub.flush)
-        self.node = node = Node(plan, hub, state, self._seams)
+        backplane = self._seams.backplane
+        self._cluster = cluster = None if backplane is None else Cluster(backplane, patience=5.0)
+        self.node = node = Node(plan, hub, state, self._seams if cluster is None else cluster.joined_to(self._seams))
+        if cluster is not None:
+            cluster.serve(node)
         if self._listening is not None:
             self._control = ControlServer(self._listening, node)
         connections: set[ClientConnection] = set()
@@ -334,6 +340,8 @@ class Server:
         """Replace the current plan with a prepared one: nothing here waits, and nothing fails."""
         self.plan = generation.plan
         before, limits = self.node.turn_to(generation).limits, generation.limits
+        if self._cluster is not None:
+            self._cluster.reload()
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()
             self.node.hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))

@@ -121,5 +121,5 @@ class TokenTarget:
             except UnauthorizedError:
                 return None
 
-        token = self._quickly(found)
-        self._must(token is None or isinstance(token, str), "a token that is no text")
+        shown = self._quickly(found)
+        self._must(shown is None or isinstance(shown.text, str), "a token that is no text")

@@ -366,6 +366,20 @@ def test_three_that_were_missed_are_marked_and_the_mark_goes_when_one_answers(ap
 
 
 @pytest.mark.slow
+def test_what_was_missed_is_counted_together_though_a_frame_is_drawn_after_each(app: Any, open_page: OpenPage):
+    page = open_page(remote(app))
+    say(page, "mine")
+    page.evaluate("() => void (window.requestAnimationFrame = draw => (draw(0), 0))")
+    go_away(page)
+    tell(app, "one", "two", "three")
+    come_back(page)
+
+    expect(texts(page.locator(".message"))).to_have_text(["mine", "one", "two", "three"])
+    expect(page.locator(".new")).to_have_text("3 new messages")
+    expect(texts(page.locator(".new + .message"))).to_have_text(["one"])
+
+
+@pytest.mark.slow
 def test_the_title_counts_what_came_while_the_tab_was_hidden(app: Any, open_page: OpenPage):
     page = open_page(app.url)
     expect(page).to_have_title("lobby · signalpost")

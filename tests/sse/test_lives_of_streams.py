@@ -437,7 +437,7 @@ class TestCrowds:
             "repeats": len(memory.repeats),
             "connected": len(memory.sessions._connected),
             "running": len(node.running),
-            "asking": node.asking,
+            "asking": node.admitter.waiting,
             "work": node.work.open,
             "requests": intake.requests,
             "inbound": sockets.inbound.held,

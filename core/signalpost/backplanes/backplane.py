@@ -200,10 +200,15 @@ class Backplane(Protocol):
     def tops(self, channels: Sequence[str]) -> Future[Sequence[Top]]:
         """Return the newest entry of each of these channels, in one round trip."""
 
-    def end_epoch(self, channel: str, epoch: str) -> Future[Top]:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
         """Begin a new epoch of a channel if it is in this one still; return the top afterwards.
 
         Offsets begin again at 0, and nothing is kept of the epoch before.
+
+        Args:
+            channel: that begins anew.
+            epoch: "" is that of a channel of which nothing is known, which begins by that.
+            head_seconds: see `Keep`.
         """
 
     # Shared

@@ -147,15 +147,16 @@ class MemoryStore:
         state = self._known(channel)
         return NOTHING_KNOWN if state is None else state.top
 
-    def end_epoch(self, channel: str, epoch: str) -> Top:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Top:
         """See `Backplane.end_epoch`."""
         state = self._known(channel)
-        if state is None:
-            return NOTHING_KNOWN
-        if state.top.epoch == epoch:
-            state = replace(state, top=Top(new_epoch(), 0, NO_ID), entries=())
-            self._channels[channel] = state
-        return state.top
+        top = NOTHING_KNOWN if state is None else state.top
+        if top.epoch != epoch:
+            return top
+        begun = state or _Channel(top)
+        top = Top(new_epoch(), 0, NO_ID)
+        self._channels[channel] = replace(begun, top=top, entries=(), until=self.clock() + head_seconds)
+        return top
 
     def _known(self, channel: str) -> _Channel | None:
         state = self._channels.get(channel)

@@ -58,6 +58,7 @@ class Hub:
         work: bytes of all values ever queued, counted once for each receiving client, plus a little for
             each client. Callers that yield to others check how far it has grown.
         observer: notified of clients that are dropped; None for no observer.
+        met: called with the groups that a client joins; None if nobody wants to know.
         strain: makes senders wait for clients that are sent more than they can read; None if no sender waits.
     """
 
@@ -79,6 +80,7 @@ class Hub:
         "clients",
         "closing",
         "everyone",
+        "met",
         "observer",
         "strain",
         "work",
@@ -112,6 +114,7 @@ class Hub:
         self.work = 0
         self.strain: Strain | None = None
         self.observer: Observer | None = None
+        self.met: Callable[[Iterable[str]], None] | None = None
 
     # Where clients are
 
@@ -127,6 +130,8 @@ class Hub:
         self.clients[client.id] = client
         if (user := client.user) is not None:
             self._users.setdefault(user, {})[client] = None
+        if self.met is not None and client.groups:
+            self.met(client.groups)
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).add(client)
 
@@ -181,6 +186,8 @@ class Hub:
         """Set the client's groups to exactly these."""
         if not self._still_has(client):
             return
+        if self.met is not None and groups - client.groups:
+            self.met(groups - client.groups)
         if not (client.arriving or client.visiting):
             for name in client.groups - groups:
                 self._groups[name].lane(client).discard(client)
@@ -198,6 +205,18 @@ class Hub:
         client.path, client.place, client.ward = path, place, ward
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).add(client)
+
+    def has_path(self, place: Place) -> bool:
+        """Return whether any client is in the audience of a place."""
+        return place in self._paths
+
+    def has_group(self, name: str) -> bool:
+        """Return whether any client is in a group."""
+        return name in self._groups
+
+    def has_user(self, user: str) -> bool:
+        """Return whether any client is a user's."""
+        return user in self._users
 
     def has_ward(self, ward: str) -> bool:
         """Return whether any client belongs to a ward."""
@@ -442,6 +461,14 @@ class Hub:
             return [each for each in named if each is not None and self.reaches(each, target)]
         audience = self._audience(target)
         return self._select(target) if audience is None else list(audience)
+
+    def reach(self, target: Target) -> int:
+        """Return how many clients a target reaches now."""
+        audience = self._audience(target)
+        if audience is None or target.refusing:
+            return len(self._select(target)) if audience is None else sum(map(len, self._willing(target)))
+        excluding = None if target.excluding is None else self.clients.get(target.excluding)
+        return len(audience) - (excluding is not None and excluding in audience)
 
     def _deliver_to_each(self, publication: Publication, clients: list[Client]) -> Receipt:
         queued = 0

@@ -1,12 +1,27 @@
 """The target of a broadcast, and its receipt."""
 
+from asyncio import Future, gather, get_running_loop
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from signalpost.paths import Place
 
 ClientId = NewType("ClientId", str)
+
+
+class Published(NamedTuple):
+    """What became of a broadcast among all nodes.
+
+    Attributes:
+        at: its position, as a text; None if it was not kept.
+        matched: clients that the target reaches here, and one for each other node that has some.
+        again: whether it had been kept before: its ``once`` was known.
+    """
+
+    at: str | None = None
+    matched: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +35,27 @@ class Receipt:
         dropped: clients that it was not queued for: they were too slow and were disconnected or, under a policy
             that leaves frames out, it alone would not fit into the outbox. `matched` is the sum of the two.
         size: bytes of the value as it is sent.
+        later: what becomes of it among all nodes; None if there is no other. It fails with `UnavailableError` if the
+            backplane cannot be reached. Then `matched` counts the clients of this node, for none of which it is queued
+            yet.
     """
 
     matched: int = 0
     queued: int = 0
     dropped: int = 0
     size: int = field(default=0, compare=False, repr=False)
+    later: "Future[Published] | None" = field(default=None, compare=False, repr=False)
+
+    def sent(self) -> "Receipt":
+        """Return it.
+
+        Raises:
+            UnavailableError: nothing was sent; the backplane cannot be reached.
+        """
+        later = self.later
+        if later is not None and later.done() and (error := later.exception()) is not None:
+            raise error
+        return self
 
 
 NOBODY = Receipt()
@@ -38,7 +68,29 @@ def sum_of(receipts: Sequence[Receipt]) -> Receipt:
         sum(receipt.queued for receipt in receipts),
         sum(receipt.dropped for receipt in receipts),
         max((receipt.size for receipt in receipts), default=0),
+        _together([receipt.later for receipt in receipts if receipt.later is not None]),
     )
+
+
+def _together(laters: "Sequence[Future[Published]]") -> "Future[Published] | None":
+    """Return what becomes of one value at several targets; it is at the first position of these."""
+    if len(laters) < 2:  # noqa: PLR2004 - one is what it is
+        return laters[0] if laters else None
+    together: Future[Published] = get_running_loop().create_future()
+
+    def settle(all_of_them: "Future[list[Published]]") -> None:
+        if together.done():
+            return
+        if (error := all_of_them.exception()) is not None:
+            together.set_exception(error)
+            together.exception()  # whoever asks is told; nobody need ask
+            return
+        found = all_of_them.result()
+        at = next((each.at for each in found if each.at is not None), None)
+        together.set_result(Published(at, sum(each.matched for each in found), any(each.again for each in found)))
+
+    gather(*laters).add_done_callback(settle)
+    return together
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,10 @@ class Streams:
         self._stuck = False
         self._make_room()
 
+    def config_of(self, place: Place) -> HistoryConfig | None:
+        """Return how much is kept of what is sent to a place; None is nothing."""
+        return self._config_of(place)
+
     def clear(self) -> None:
         """Remove all streams: what is sent from now on is not kept."""
         for stream in tuple(self._streams.values()):
@@ -203,6 +207,31 @@ class Streams:
         if self.size > self.limit:
             self._make_room(stream)
         return position
+
+    def adopt(self, stream: Stream, entry: Entry) -> Position:
+        """Add a value that has its id from another node; return its position."""
+        self.size += stream.append(entry)
+        if self.size > self.limit:
+            self._make_room(stream)
+        return stream.at
+
+    def restart(self, stream: Stream, position: Position, before: int, entries: list[Entry]) -> None:
+        """Let a stream be what is known of it elsewhere.
+
+        Args:
+            stream: of the place.
+            position: behind its newest value.
+            before: the id of the value before the oldest entry.
+            entries: oldest first; the last one is that of `position`.
+        """
+        while len(stream):
+            self.size += stream.remove_oldest()
+        size = stream.size
+        stream.restore(position, before, entries)
+        self.size += stream.size - size
+        self._resize(stream, stream.trim())
+        if self.size > self.limit:
+            self._make_room(stream)
 
     def expire(self, stream: Stream) -> None:
         """Remove the entries of a stream that are too old."""

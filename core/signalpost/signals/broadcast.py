@@ -89,7 +89,7 @@ class Broadcaster:
         if self.levels is not None:
             self.levels.check(targets)
         try:
-            return self.send(value, targets, None)
+            return self.send(value, targets, None).sent()
         except Veto:
             return NOBODY
 
@@ -281,7 +281,7 @@ class SenderBroadcast:
         """Send a value; without a target, to where the client requested (Pode behaviours 19 to 22)."""
         check_size(value)
         try:
-            return self._send(value, to, (path, group, client, user))
+            return self._send(value, to, (path, group, client, user)).sent()
         except Veto:
             return NOBODY
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from contextvars import Context
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from signalpost.config.authmodel import Verb
@@ -16,7 +17,7 @@ from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
 from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
-from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
@@ -68,6 +69,7 @@ from signalpost.signals.requests import (
     read_request,
 )
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
+from signalpost.signals.sequenced import UNAVAILABLE, answer_later
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath
@@ -83,6 +85,7 @@ _SENDER = Rebroadcast.SENDER
 _MAPPING_BEGINS = "{ \t\r\n\ufeff"
 _MAYBE_MAPPING = b"{ \t\r\n\xef"  # how the text of a mapping can begin, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
+_TO_ONE = Receipt(1, 1)
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
@@ -377,7 +380,7 @@ class Conversation:
         decision = self.decide(message, rule)
         if self._observer is not None and not isinstance(decision, Reject):
             self._observe(type(decision).__name__.lower())
-        sent = False
+        sent: Receipt | None = None
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
             self._deliver(message.message, alone, message)
@@ -390,8 +393,10 @@ class Conversation:
             return
         elif isinstance(decision, Reject):
             self._reject(decision.error, message.ref, message.answer)
-        if message.answer is not None:
-            at = self._host.memory.at(decision.target) if sent and isinstance(decision, Deliver) else None
+        if sent is not None and sent.later is not None:
+            answer_later(sent.later, message.answer, partial(self._reject, ref=message.ref, answer=message.answer))
+        elif message.answer is not None:
+            at = self._host.memory.at(decision.target) if sent is not None and isinstance(decision, Deliver) else None
             message.answer.acknowledge(at)
 
     def _expect(self, message: ClientMessage, rule: SignalRule) -> bool:
@@ -552,7 +557,7 @@ class Conversation:
             return ClientError(ErrorCode.FORBIDDEN, "you may not choose who receives a message here", pointer)
         return None
 
-    def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> bool:
+    def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> Receipt | None:
         """Send a client's value to a target; None is the sender alone, which needs no lookup.
 
         Args:
@@ -561,14 +566,14 @@ class Conversation:
             message: None if it has only the value.
 
         Returns:
-            Whether it was sent.
+            What happened to it; None if it was not sent.
         """
         client = self.client
         ref, answer = (None, None) if message is None else (message.ref, message.answer)
         kind = type(value)
         if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
             self._reject(FORGED, ref, answer)
-            return False
+            return None
         try:
             if target is None:
                 path = client.path
@@ -577,35 +582,34 @@ class Conversation:
                     sends.to_client(value, client)
                 if type(client.policy) is LatestBy:
                     path = self._host.broadcaster.slot(value, path)
-                return self._host.hub.send(client, frame, path)
+                return _TO_ONE if self._host.hub.send(client, frame, path) else None
             if target.client is not None and not self._may_be_there(target.client):
-                return False
+                return None
             if (guard := self._host.broadcaster.guard) is not None and target.path is None:
-                self._deliver_beyond(value, target, message, guard)
-                return True
+                return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
-                self._host.broadcaster.send_one(value, target, client.path)
-                return True
+                return self._host.broadcaster.send_one(value, target, client.path)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
-        return False
+        return None
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
         hub = self._host.hub
         return hub.find(client) is not None or (not self._host.alone and client not in hub.clients)
 
-    def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
+    def _deliver_beyond(
+        self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard
+    ) -> Receipt:
         """Send a value to clients on other paths that accept it; a message to a client's id was checked before."""
         client, broadcaster = self.client, self._host.broadcaster
         if target.client is not None and self._host.hub.find(target.client) is not None:
-            broadcaster.send(value, (target,), client.path)
-            return
+            return broadcaster.send(value, (target,), client.path)
         document = {"message": value} if message is None else document_of(message)
-        broadcaster.relay(value, target, client, guard.refused(self.question(message), document))
+        return broadcaster.relay(value, target, client, guard.refused(self.question(message), document))
 
     def _decide_frame(self, opcode: int, payload: bytes) -> Decision:
         """Decide what happens to a frame of ``format: raw``."""
@@ -648,7 +652,8 @@ class Conversation:
             guard, target = self._host.broadcaster.guard, decision.target
             if guard is not None and target.path is None:
                 target = refusing(target, client, guard.refused(self.question(), None))
-            self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
+            receipt = self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
+            answer_later(receipt.later, None, partial(self._reject, ref=None))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
         """Return a frame as the plugins' filters pass it on.
@@ -872,30 +877,26 @@ class Conversation:
 
     async def _handle_entry(self, entry: Entry) -> bool:
         """Handle a message, an arrival or a departure; return whether it failed and the failure was reported."""
-        message, timestamp, rule, _, _ = entry
-        client = self.client
-        result: Any = None
+        message, _, rule, _, _ = entry
         try:
-            if not isinstance(message, ClientMessage):
-                await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
-            elif isinstance(rule.reaction, Do):
-                await rule.reaction.program.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
-            elif isinstance(rule.reaction, Call):
-                handler = rule.reaction.handler
-                handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
-                result = await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
-            if isinstance(message, ClientMessage) and message.answer is not None and result is not _CANCELLED:
-                self._conclude(message.answer, result)
-        except StepFailedError as error:
-            self.step_failed(error)
+            await self._run_entry(entry)
+        except StepFailedError as failed:
+            self.step_failed(failed)
+        except UnavailableError as unavailable:
+            logger.error(  # noqa: TRY400 - nothing of it is the plugin's
+                "%s failed on %s for client %s: %s", rule.work, self.client.path, self.client.id, unavailable
+            )
+            if isinstance(message, ClientMessage):
+                self._reject(UNAVAILABLE, message.ref, message.answer)
+            return True
         except BaseException as error:  # SystemExit, too: it would end the event loop
             if is_the_task_s(error):
                 raise
             logger.error(  # noqa: TRY400 - of what the plugin really raised
                 "%s failed on %s for client %s",
                 rule.work,
-                client.path,
-                client.id,
+                self.client.path,
+                self.client.id,
                 exc_info=original(error),
             )
         else:
@@ -903,6 +904,22 @@ class Conversation:
         if isinstance(message, ClientMessage):
             self._failed(message)
         return True
+
+    async def _run_entry(self, entry: Entry) -> None:
+        """Run the list or the handler of an entry, and answer its message."""
+        message, timestamp, rule, _, _ = entry
+        result: Any = None
+        if not isinstance(message, ClientMessage):
+            await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
+            return
+        if isinstance(rule.reaction, Do):
+            await rule.reaction.program.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
+        elif isinstance(rule.reaction, Call):
+            handler = rule.reaction.handler
+            handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
+            result = await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
+        if message.answer is not None and result is not _CANCELLED:
+            self._conclude(message.answer, result)
 
     def _conclude(self, answer: Answer, result: Any) -> None:
         """Answer with what a handler has returned, unless it has replied.

@@ -53,6 +53,7 @@ class Memory:
         repeats: messages that are known again.
         presence: who is on which path.
         keeps: whether any path has a history.
+        sequences: whether the order of what is kept is made here; else values come with their positions.
     """
 
     def __init__(self, hub: Hub, config: ServerConfig, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,6 +63,7 @@ class Memory:
         self.repeats = Repeats(clock)
         self.presence = Presence(hub, clock)
         self.keeps = False
+        self.sequences = True
         self._secret = secrets.token_bytes(32)
         self._clock = clock
         self._table: SignalTable
@@ -125,7 +127,7 @@ class Memory:
         stream = None if place is None else self.streams.stream(place)
         if stream is None or publication.is_raw:
             return self._hub.deliver(publication)
-        if publication.position is None:  # else another node gave it one
+        if publication.position is None and self.sequences:  # else it has one that all nodes know
             left_out = target.left_out or target.excluding
             publication.position = self.streams.append(stream, publication.data, publication.is_text, left_out)
         receipt = self._hub.deliver(publication)

@@ -1,0 +1,1 @@
+"""A node among others: what it publishes goes to all of them over a backplane, and what they publish comes here."""

@@ -1,0 +1,358 @@
+"""A cluster: the nodes of one app, as one of them sees it. Wiring, and what is heard."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from signalpost.backplanes.backplane import Backplane, Top
+from signalpost.cluster.beat import Beat
+from signalpost.cluster.body import Body, Flag, Received, read_body
+from signalpost.cluster.channels import (
+    EVERYONE,
+    channel_of_group,
+    channel_of_node,
+    channel_of_place,
+    channel_of_user,
+    place_in,
+)
+from signalpost.cluster.interest import HOLD, Interest
+from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
+from signalpost.cluster.origin import Origin
+from signalpost.cluster.parcels import Parcels
+from signalpost.cluster.publisher import Publisher
+from signalpost.cluster.windows import State, Window, Windows
+from signalpost.deferred import Deferred
+from signalpost.delivery.broker import Publish
+from signalpost.delivery.publication import Publication
+from signalpost.delivery.target import Receipt, Target
+from signalpost.history.position import Position, read_position
+from signalpost.history.stream import Why
+from signalpost.logthrottle import LineTally, call_later
+from signalpost.node import Node, Seams
+from signalpost.paths import Place
+from signalpost.signals.admission import ConnectRequest
+from signalpost.websocket.handshake import HandshakeRejection
+
+LOG = logging.getLogger("signalpost.cluster")
+
+LOOK = 1.0
+"""Seconds between two looks at what is to be done again."""
+
+SWEEP = 10
+"""Looks between two sweeps of what is followed."""
+
+_LAST_WAIT = 1.0  # seconds in which what is under way may be answered when the node stops
+_LATER = {"retry-after": "5"}
+
+
+class Note(NamedTuple):
+    """A note of a node.
+
+    Attributes:
+        node: 64 bits of whoever wrote it; perhaps this node.
+        channel: that brought it.
+        value: of its kind.
+    """
+
+    node: int
+    channel: str
+    value: Any
+
+
+class Part(Protocol):
+    """A part of the cluster that has something of its own on the backplane: presence, moderation, nodes."""
+
+    def backplane_here(self) -> None:
+        """Called when the backplane is there (again): what was told meanwhile was not heard."""
+
+    def missed(self, channel: str) -> None:
+        """Called when something was missed on a channel."""
+
+    def opened(self, place: Place) -> "asyncio.Future[None] | None":
+        """Called for a client of a place that is followed already; return what it waits for, None for nothing."""
+
+    def let_go(self, channel: str) -> None:
+        """Called when a channel is not followed any more."""
+
+    def look(self) -> None:
+        """Called every second."""
+
+    async def stop(self) -> None:
+        """Called when this node stops, while the backplane is still there."""
+
+
+class Cluster:
+    """One node among others; a `signalpost.delivery.broker.Broker`.
+
+    Args:
+        backplane: that all nodes share.
+        patience: seconds for which what is published waits for a backplane that is away.
+        alone_while_away: see `Publisher`.
+        clock: returns monotonic seconds.
+
+    Attributes:
+        origin: who this node is.
+        publish: publishes to all nodes (`Publisher.publish`).
+        notes: what is done with notes, by their kind.
+        parts: asked and told in their order.
+        missed: values that this node knows to have missed.
+    """
+
+    alone = False
+
+    def __init__(
+        self,
+        backplane: Backplane,
+        *,
+        patience: float,
+        alone_while_away: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.origin = Origin.new()
+        self.backplane = backplane
+        self.notes: dict[str, Callable[[Note], None]] = {}
+        self.parts: list[Part] = []
+        self.missed = 0
+        self.interest = Interest(backplane, clock, self._in_use, self._let_go)
+        self.parcels = Parcels(self.interest, patience)
+        failures = LineTally(_log_failure, call_later)
+        self.publisher = Publisher(
+            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), alone_while_away, failures
+        )
+        self.publish: Callable[[Publication], Receipt] = self.publisher.publish
+        self.windows: Windows
+        self.node: Node
+        self._clock = clock
+        self._numbers = HeardNumbers()
+        self._beat = Beat(backplane, self.origin, self.publisher.write)
+        self.notes["beat"] = lambda note: self._beat.heard(note.node)
+        self._looking: asyncio.Handle | None = None
+        self._looks = 0
+        self._away = False  # and the log says so
+
+    def joined_to(self, seams: Seams) -> Seams:
+        """Return the parts of a node that is this one."""
+        return replace(seams, broker=self, admission=(self.admit, *seams.admission))
+
+    def serve(self, node: Node) -> None:
+        """Be the cluster of a node, before that starts."""
+        self.node = node
+        memory, hub = node.memory, node.hub
+        memory.sequences = False
+        node.admitter.tag = f"{self.origin.tag}-"
+        hub.met = self._met
+        self.windows = Windows(self.backplane, memory.streams, self, self._clock)
+        publisher = self.publisher
+        publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.reload()
+
+    def reload(self) -> None:
+        """Go by the plan that the node serves now."""
+        node = self.node
+        self.interest.hold = max(HOLD, 2 * node.generation.limits.handshake)
+        broadcaster = node.broadcaster
+        self.publisher.slot = None if broadcaster.keys is None else broadcaster.slot
+        for client in tuple(node.hub.clients.values()):  # which may be at another place, or at one with a history now
+            self.interest.follow([channel_of_place(client.place)])
+            self._open(client.place)
+        for window in self.windows:
+            self._open(window.place)
+
+    async def start(self, deliver: Publish) -> None:
+        """See `signalpost.delivery.broker.Broker.start`."""
+        self._deliver = deliver
+        self.publisher.deliver = deliver
+        self.parcels.backplane_lost()
+        await self.backplane.start(self)
+        self.interest.follow([EVERYONE, channel_of_node(self.origin.tag)], lasting=True)
+        self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    async def stop(self) -> None:
+        """See `signalpost.delivery.broker.Broker.stop`."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await self.parcels.settled(_LAST_WAIT)
+        for part in self.parts:
+            await part.stop()
+        self.parcels.stop()
+        await self.backplane.stop()
+
+    def tell(self, channel: str, kind: str, value: Any) -> None:
+        """Tell all nodes that follow a channel something; it is lost if the backplane is away for too long."""
+        self.publisher.tell(channel, {kind: value})
+
+    # Who comes
+
+    def admit(self, request: ConnectRequest) -> "Awaitable[HandshakeRejection | None] | None":
+        """Let a client in when this node hears what is sent to it (`signalpost.signals.admission.AdmissionHook`)."""
+        resolved = self.node.resolve(request.endpoint.name, request.path)
+        if resolved is None:
+            return None
+        place, user = resolved.place, request.identity.user
+        channels = [channel_of_place(place)]
+        if user is not None:
+            channels.append(channel_of_user(user))
+        waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
+        window = self._open(place)
+        if window is not None:
+            waits.append(self._up_to_date(window, request))
+        left = [each for each in waits if each is not None]
+        if not left or (self.parcels.given_up and (window is None or window.opened.done())):
+            return None
+        return Deferred(partial(self._let_in, left, window))
+
+    def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
+        """Return what a client waits for that may know more than this node does."""
+        if window.state is not State.OPEN:
+            return window.opened
+        at = request.handshake.position
+        position = None if at is None else read_position(at)
+        if position is None or not self.windows.is_ahead(window.place, position):
+            return None
+        return self.windows.catch_up(window.place)
+
+    async def _let_in(self, waits: "list[asyncio.Future[None]]", window: Window | None) -> HandshakeRejection | None:
+        while not self.parcels.given_up:
+            done, _ = await asyncio.wait(waits, timeout=LOOK)
+            if len(done) == len(waits):
+                return None
+        if window is None or window.opened.done():
+            return None  # it hears what is sent from this node
+        return HandshakeRejection(503, "The server cannot reach its backplane, which knows what was sent here.", _LATER)
+
+    def _open(self, place: Place) -> Window | None:
+        return self.windows.open(place) if self.node.memory.keeps else None
+
+    def _met(self, groups: Iterable[str]) -> None:
+        """Called with the groups that a client joins."""
+        self.interest.follow([channel_of_group(name) for name in groups])
+
+    def _in_use(self, channel: str) -> bool:
+        hub, name = self.node.hub, channel[2:]
+        if (place := place_in(channel)) is not None:
+            return hub.has_path(place)
+        return hub.has_group(name) if channel.startswith("g:") else hub.has_user(name)
+
+    def _let_go(self, channel: str) -> None:
+        self.windows.close(channel)
+        self._numbers.forget_channel(channel)
+        for part in self.parts:
+            part.let_go(channel)
+
+    # What is heard (`signalpost.backplanes.backplane.Hearing`)
+
+    def heard(self, channel: str, body: bytes) -> None:
+        """See `Hearing.heard`."""
+        found = read_body(body)
+        if found is None or channel not in self.interest:
+            return
+        verdict = self._numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        if verdict is Verdict.KNOWN:
+            return
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
+        if found.flags & Flag.NOTE:
+            self._take_note(found, channel)
+        else:
+            self._deliver(self.publisher.received(found, channel))
+
+    def heard_kept(self, channel: str, top: Top, previous: int, body: bytes) -> None:
+        """See `Hearing.heard_kept`."""
+        self.windows.heard(channel, top, previous, body)
+
+    def connected(self) -> None:
+        """See `Hearing.connected`."""
+        if self._away:
+            self._away = False
+            LOG.warning("the backplane is there again")
+        self._beat.begin()
+        self.interest.all_heard()
+        self.parcels.backplane_here()
+        self.windows.compare_all()
+        for part in self.parts:
+            part.backplane_here()
+
+    def lost(self, why: str) -> None:
+        """See `Hearing.lost`."""
+        if not self._away:
+            self._away = True
+            LOG.error("the backplane is away: %s", why)
+        self.publisher.forget()
+        self.parcels.backplane_lost()
+
+    def _take_note(self, body: Body, channel: str) -> None:
+        for kind, value in body.note.items():
+            take = self.notes.get(kind)
+            if take is not None:  # else a newer node tells something that this one does not know
+                take(Note(body.node, channel, value))
+
+    def _note_own(self, channel: str, number: int) -> bool:
+        """Note what this node delivers by itself; return whether it has not come back before."""
+        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        return verdict is not Verdict.KNOWN
+
+    def _miss(self, channel: str) -> None:
+        """Tell the clients of a channel that something is missing."""
+        self.missed += 1
+        for part in self.parts:
+            part.missed(channel)
+        target = _whom(channel)
+        if target is None:
+            return
+        for client in self.node.hub.matching(target):
+            notice = client.encoding.noticed("gap", {"path": client.path, "why": Why.LOST.value})
+            if notice:
+                client.send(notice)
+
+    # What windows need (`signalpost.cluster.windows.Outlet`)
+
+    def read(self, channel: str, body: bytes) -> Publication:
+        """See `Outlet.read`."""
+        found = read_body(body)
+        if found is None:
+            return Received(b"null", None, Target(path=place_in(channel)), None, is_text=False)
+        return self.publisher.received(found, channel)
+
+    def deliver(self, publication: Publication) -> object:
+        """See `Outlet.deliver`."""
+        return self._deliver(publication)
+
+    def tell_gap(self, place: Place, at: Position) -> None:
+        """See `Outlet.tell_gap`."""
+        for client in self.node.hub.matching(Target(path=place)):
+            body = {"path": client.path, "at": str(at), "why": Why.LOST.value}
+            if notice := client.encoding.noticed("gap", body):
+                client.send(notice)
+
+    # Every second
+
+    def _look(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
+        self._looks += 1
+        if self._looks % SWEEP == 0:
+            self.interest.sweep()
+        if self.backplane.connected:
+            self._beat.send()
+            self.windows.look()
+        for part in self.parts:
+            part.look()
+
+
+def _whom(channel: str) -> Target | None:
+    """Return whose values a channel brings; None if that is a node's."""
+    if channel == EVERYONE:
+        return Target()
+    if (place := place_in(channel)) is not None:
+        return Target(path=place)
+    name = channel[2:]
+    if channel.startswith("g:"):
+        return Target(groups=frozenset({name}))
+    return Target(user=name) if channel.startswith("u:") else None
+
+
+def _log_failure(line: str) -> None:
+    LOG.error("%s", line)

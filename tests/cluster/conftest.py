@@ -1,0 +1,41 @@
+"""Nodes of one process that share a backplane in memory."""
+
+import contextlib
+from contextlib import AsyncExitStack
+
+import pytest
+
+from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
+from signalpost.node import Seams
+from signalpost.testing import serve
+
+
+class Nodes:
+    """The nodes of one app.
+
+    Attributes:
+        shared: what they share.
+
+    """
+
+    def __init__(self):
+        self.shared = MemoryServer()
+        self._stack = AsyncExitStack()
+
+    async def start(self, text, **options):
+        """Start another node, and return its app; `app.backplane` is its connection."""
+        backplane = MemoryBackplane(self.shared)
+        app = await self._stack.enter_async_context(serve(text, seams=Seams(backplane=backplane), **options))
+        app.backplane = backplane
+        return app
+
+    @contextlib.asynccontextmanager
+    async def pair(self, text, **options):
+        yield await self.start(text, **options), await self.start(text, **options)
+
+
+@pytest.fixture
+async def nodes():
+    made = Nodes()
+    yield made
+    await made._stack.aclose()
