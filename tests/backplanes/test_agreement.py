@@ -22,17 +22,20 @@ calls = st.one_of(
     keeps,
     keeps,
     st.tuples(st.just("repeat"), st.sampled_from(CHANNELS), st.sampled_from(("n1", "n2")), st.integers(1, 6)),
-    st.tuples(st.just("publish"), st.sampled_from(CHANNELS)),
+    st.tuples(st.just("publish"), st.sampled_from(CHANNELS), st.just(b"live")),
     st.tuples(st.just("read"), st.sampled_from(CHANNELS), st.none() | st.integers(0, 8), st.integers(0, 4)),
     st.tuples(st.just("tops")),
-    st.tuples(st.just("end_epoch"), st.sampled_from(CHANNELS), st.booleans()),
-    st.tuples(st.just("lease"), st.sampled_from(("l1", "l2")), st.sampled_from(("o1", "o2"))),
+    st.tuples(st.just("end_epoch"), st.sampled_from(CHANNELS), st.sampled_from(("right", "wrong", "none"))),
+    st.tuples(st.just("lease"), st.sampled_from(("l1", "l2")), st.sampled_from(("o1", "o2")), st.just(60)),
     st.tuples(st.just("release"), st.sampled_from(("l1", "l2")), st.sampled_from(("o1", "o2"))),
     st.tuples(
-        st.just("put"), st.dictionaries(st.sampled_from("abc"), st.none() | st.binary(max_size=3)), st.sampled_from((None, 60))
+        st.just("put"),
+        st.just("t"),
+        st.dictionaries(st.sampled_from("abc"), st.none() | st.binary(max_size=3)),
+        st.sampled_from((None, 60)),
     ),
-    st.tuples(st.just("get")),
-    st.tuples(st.just("drop")),
+    st.tuples(st.just("get"), st.just("t")),
+    st.tuples(st.just("drop"), st.just("t")),
 )
 
 
@@ -57,34 +60,28 @@ class Run:
         return value
 
     def ask(self, node, call):
-        backplane = self.nodes[node][0]
-        match call:
-            case "keep", channel, publisher, more, keep, once:
-                number = self.newest[channel, publisher] = self.newest.get((channel, publisher), 1) + more
-                return backplane.keep(channel, b"%d" % number, 100 + number, publisher, number, keep, once)
-            case "repeat", channel, publisher, back:
-                number = max(1, self.newest.get((channel, publisher), 1) - back)
-                self.newest.setdefault((channel, publisher), number)
-                return backplane.keep(channel, b"again", 100 + number, publisher, number, Keep(50, 60, 600))
-            case "publish", channel:
-                return backplane.publish(channel, b"live")
-            case "read", channel, after, most:
-                return backplane.read(channel, after, most)
-            case "tops",:
-                return backplane.tops(CHANNELS)
-            case "end_epoch", channel, right:
-                return backplane.end_epoch(channel, self.current[channel] if right else "zzzzzz")
-            case "put", fields, seconds:
-                return backplane.put("t", fields, seconds)
-            case "lease", name, owner:
-                return backplane.lease(name, owner, 60)
-            case "release", name, owner:
-                return backplane.release(name, owner)
-            case "get",:
-                return backplane.get("t")
-            case "drop",:
-                return backplane.drop("t")
-        raise AssertionError(call)
+        name, *arguments = call
+        return getattr(self, f"ask_{name}")(self.nodes[node][0], *arguments)
+
+    def ask_keep(self, backplane, channel, publisher, more, keep, once):
+        number = self.newest[channel, publisher] = self.newest.get((channel, publisher), 1) + more
+        return backplane.keep(channel, b"%d" % number, 100 + number, publisher, number, keep, once)
+
+    def ask_repeat(self, backplane, channel, publisher, back):
+        number = max(1, self.newest.get((channel, publisher), 1) - back)
+        self.newest.setdefault((channel, publisher), number)
+        return backplane.keep(channel, b"again", 100 + number, publisher, number, Keep(50, 60, 600))
+
+    def ask_end_epoch(self, backplane, channel, which):
+        epoch = {"right": self.current[channel], "wrong": "zzzzzz", "none": ""}[which]
+        return backplane.end_epoch(channel, epoch, 60)
+
+    def ask_tops(self, backplane):
+        return backplane.tops(CHANNELS)
+
+    def __getattr__(self, name):
+        """Return a call that takes its arguments as they are."""
+        return lambda backplane, *arguments: getattr(backplane, name.removeprefix("ask_"))(*arguments)
 
     async def run(self, script):
         """Return all answers, and what every node has heard."""

@@ -22,6 +22,14 @@ async def settled(*nodes):
         ear.log.remove(mark)
 
 
+async def eventually(ask, is_right):
+    """Ask again and again, until an answer is right; return that."""
+    async with asyncio.timeout(30):
+        while not is_right(answer := await ask()):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+    return answer
+
+
 def keeper(backplane, keep, publisher="n1"):
     """Return a function that keeps bodies, numbered by itself, with ids that say so: 101, 102 …"""
     numbers = iter(range(1, 10_000))
@@ -207,16 +215,14 @@ async def test_a_repeat_is_forgotten_when_its_time_is_over(rig, all_kept):
     put = keeper(a[0], all_kept)
     together = [put("x", b"", Once("k", 0.05)) for _ in range(2)]
     assert [kept.again for kept in await asyncio.gather(*together)] == [False, True]
-    async with asyncio.timeout(30):
-        while (await put("x", b"", Once("k", 0.05))).again:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: put("x", b"", Once("k", 0.05)), lambda kept: not kept.again)
     assert (await a[0].tops(["x"]))[0].offset == 2
 
 
 async def test_entries_are_read_from_an_offset_to_the_top_and_of_many_the_newest(rig, all_kept):
     a = await rig.node()
     put = keeper(a[0], all_kept)
-    epoch = [await put("x", b"%d" % number) for number in range(1, 11)][0].epoch
+    epoch = [await put("x", b"%d" % number) for number in range(1, 11)][-1].epoch
 
     async def read(after, most):
         top, before, items = await a[0].read("x", after, most)
@@ -239,7 +245,7 @@ async def test_entries_are_read_from_an_offset_to_the_top_and_of_many_the_newest
 async def test_only_the_newest_entries_are_kept(rig):
     a = await rig.node()
     put = keeper(a[0], Keep(3, 60, 600))
-    epoch = [await put("x", b"%d" % number) for number in range(1, 6)][0].epoch
+    epoch = [await put("x", b"%d" % number) for number in range(1, 6)][-1].epoch
     top, before, items = await a[0].read("x", 0, 100)
     assert (top, before, [item.offset for item in items]) == (Top(epoch, 5, 105), 102, [3, 4, 5])
     await keeper(a[0], Keep(1, 60, 600), "n2")("x", b"6")
@@ -251,9 +257,7 @@ async def test_entries_end_when_their_time_is_over_and_the_top_outlives_them(rig
     put = keeper(a[0], Keep(10, 0.05, 60))
     kept = [await put("x", b"") for _ in range(2)][-1]
     top = Top(kept.epoch, 2, 102)
-    async with asyncio.timeout(30):
-        while (slice_ := await a[0].read("x", None, 10)).items:
-            await asyncio.sleep(0.001)
+    slice_ = await eventually(lambda: a[0].read("x", None, 10), lambda found: not found.items)
     assert Slice(*slice_[:2], tuple(slice_.items)) == Slice(top, 102, ())
     assert await put("x", b"") == Kept(kept.epoch, 3, 103, 0, again=False)
     assert await put("x", b"") == Kept(kept.epoch, 4, 104, 0, again=False)
@@ -263,9 +267,7 @@ async def test_a_channel_is_forgotten_when_the_time_of_its_top_is_over_and_begin
     a = await rig.node()
     put = keeper(a[0], Keep(10, 0.02, 0.02))
     first = await put("x", b"")
-    async with asyncio.timeout(30):
-        while (await a[0].tops(["x"]))[0] != UNKNOWN:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: a[0].tops(["x"]), lambda tops: tops[0] == UNKNOWN)
     second = await put("x", b"")
     assert second.epoch != first.epoch
     assert second.offset == 1
@@ -277,29 +279,54 @@ async def test_nothing_is_known_of_an_unknown_channel(rig):
     assert Slice(*slice_[:2], tuple(slice_.items)) == Slice(UNKNOWN, 0, ())
     assert list(await a[0].tops(["x", "y"])) == [UNKNOWN, UNKNOWN]
     assert list(await a[0].tops([])) == []
-    assert await a[0].end_epoch("x", "abcdef") == UNKNOWN
+    assert await a[0].end_epoch("x", "abcdef", 60) == UNKNOWN
 
 
 async def test_one_of_those_who_end_an_epoch_wins_and_all_get_the_same_new_one(rig, all_kept):
     a, b = await rig.node(), await rig.node()
     put = keeper(a[0], all_kept)
     old = [await put("x", b"") for _ in range(3)][-1]
-    ends = [a[0].end_epoch("x", old.epoch), b[0].end_epoch("x", old.epoch), a[0].end_epoch("x", old.epoch)]
+    ends = [a[0].end_epoch("x", old.epoch, 60), b[0].end_epoch("x", old.epoch, 60), a[0].end_epoch("x", old.epoch, 60)]
     new = {*await asyncio.gather(*ends)}
     (top,) = new
     assert top == Top(top.epoch, 0, 0)
     assert top.epoch != old.epoch
-    assert await a[0].end_epoch("x", old.epoch) == top
+    assert await a[0].end_epoch("x", old.epoch, 60) == top
     slice_ = await b[0].read("x", None, 10)
     assert (slice_.top, slice_.before, list(slice_.items)) == (top, 0, [])
     assert await put("x", b"") == Kept(top.epoch, 1, 104, 0, again=False)
+
+
+async def test_an_unknown_channel_begins_for_all_by_the_end_of_no_epoch(rig, all_kept):
+    a, b = await rig.node(), await rig.node()
+    begun = await asyncio.gather(a[0].end_epoch("x", "", 60), b[0].end_epoch("x", "", 60))
+    assert begun[0] == begun[1] == Top(begun[0].epoch, 0, 0)
+    assert len(begun[0].epoch) == 6
+    slice_ = await b[0].read("x", None, 10)
+    assert (slice_.top, slice_.before, list(slice_.items)) == (begun[0], 0, [])
+    assert await keeper(a[0], all_kept)("x", b"") == Kept(begun[0].epoch, 1, 101, 0, again=False)
+
+
+async def test_a_channel_that_began_without_an_entry_is_forgotten_in_its_time(rig):
+    a = await rig.node()
+    await a[0].end_epoch("x", "", 0.02)
+    await eventually(lambda: a[0].tops(["x"]), lambda tops: tops[0] == UNKNOWN)
+
+
+async def test_entries_of_a_new_epoch_end_too_when_their_time_is_over(rig):
+    a = await rig.node()
+    put = keeper(a[0], Keep(10, 0.1, 60))
+    kept = await put("x", b"")
+    await a[0].end_epoch("x", kept.epoch, 60)
+    await put("x", b"")
+    await eventually(lambda: a[0].read("x", None, 10), lambda found: not found.items)
 
 
 async def test_a_repeat_is_one_in_the_next_epoch_too(rig, all_kept):
     a = await rig.node()
     first = await a[0].keep("x", b"", 1, "n1", 1, all_kept)
     second = await a[0].keep("x", b"", 2, "n1", 2, all_kept, Once("k", 60))
-    await a[0].end_epoch("x", first.epoch)
+    await a[0].end_epoch("x", first.epoch, 60)
     again = second._replace(again=True)
     assert await a[0].keep("x", b"", 2, "n1", 2, all_kept) == again
     assert await a[0].keep("x", b"", 9, "n2", 1, all_kept, Once("k", 60)) == again
@@ -326,9 +353,7 @@ async def test_a_lease_is_one_owners_who_may_extend_it_and_give_it_back(rig):
 async def test_a_lease_is_free_when_its_time_is_over(rig):
     a = await rig.node()
     await a[0].lease("job", "n1", 0.02)
-    async with asyncio.timeout(30):
-        while not await a[0].lease("job", "n2", 60):
-            await asyncio.sleep(0.001)
+    await eventually(lambda: a[0].lease("job", "n2", 60), bool)
     assert await a[0].release("job", "n1") is False
 
 
@@ -360,18 +385,14 @@ async def test_a_table_ends_as_a_whole_and_the_last_call_says_when(rig):
     a[0].put("lasts", {"a": b"1"}, 0.02)
     a[0].put("lasts", {"b": b"2"})
     a[0].put("t", {"b": b"2"}, 0.02)
-    async with asyncio.timeout(30):
-        while await a[0].get("t"):
-            await asyncio.sleep(0.001)
+    await eventually(lambda: a[0].get("t"), lambda fields: not fields)
     assert await a[0].get("lasts") == {"a": b"1", "b": b"2"}
 
 
 async def test_the_clock_of_the_backplane_goes(rig):
     a = await rig.node()
     first = await a[0].now()
-    async with asyncio.timeout(30):
-        while await a[0].now() <= first:
-            await asyncio.sleep(0.001)
+    await eventually(a[0].now, lambda now: now > first)
     assert first > 1_700_000_000
 
 
@@ -402,7 +423,7 @@ async def test_what_is_asked_for_while_the_backplane_is_away_fails_at_once(rig, 
             a[0].keep("x", b"", 1, "n1", 1, all_kept),
             a[0].read("x", None, 1),
             a[0].tops(["x"]),
-            a[0].end_epoch("x", "abcdef"),
+            a[0].end_epoch("x", "abcdef", 60),
             a[0].lease("l", "o", 1),
             a[0].release("l", "o"),
             a[0].put("t", {}),
@@ -468,7 +489,7 @@ async def test_a_node_that_seems_deaf_connects_again_and_hears(rig, until):
 async def test_a_wiped_backplane_begins_anew_and_stays_connected(rig, all_kept):
     a = await rig.node("x")
     put = keeper(a[0], all_kept)
-    first = [await put("x", b"1") for _ in range(2)][0]
+    first = [await put("x", b"1") for _ in range(2)][-1]
     await a[0].put("t", {"a": b"1"})
     rig.wipe()
     assert list(await a[0].tops(["x"])) == [UNKNOWN]

@@ -182,10 +182,10 @@ class RedisBackplane:
         commands = [(b"HMGET", self._keys.channel(channel).head, b"e", b"o", b"i") for channel in channels]
         return self._session.pipeline.ask_all(replies.top, commands)
 
-    def end_epoch(self, channel: str, epoch: str) -> Future[Top]:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
         """See `Backplane.end_epoch`."""
-        keys = self._keys.channel(channel)[:2]
-        return self._run(END_EPOCH, replies.top, keys, raw(epoch), new_epoch().encode())
+        keys, life = self._keys.channel(channel)[:2], milliseconds(head_seconds)
+        return self._run(END_EPOCH, replies.top, keys, raw(epoch), new_epoch().encode(), life)
 
     # Shared
 

@@ -84,8 +84,8 @@ def _error_of_network(error: OSError, address: Address) -> AwayError | RefusedEr
     match error:
         case ssl.SSLCertVerificationError():
             return RefusedError(
-                f"{address} has a certificate that cannot be trusted: {error.verify_message}; ?ssl_ca_certs=FILE "
-                f"at the end of the address names a file with the certificate of whoever has signed it"
+                f"{address} has a certificate that cannot be trusted: {error.verify_message}; the environment variable "
+                f"SSL_CERT_FILE names a file with the certificate of who has signed it"
             )
         case ssl.SSLError():
             return RefusedError(f"{address} could not agree on TLS ({error.reason}); without TLS it is redis://")

@@ -1,14 +1,18 @@
 -- Begin a new epoch of a channel, if it is in a certain one still.
 --
 -- KEYS and their fields are those of keep.lua. What became of publishers' numbers stays: a repeat is one in any epoch.
--- ARGV 1  the epoch that is to end
+-- ARGV 1  the epoch that is to end; empty for a channel of which nothing is known, which begins by that
 --      2  the one that begins
+--      3  for how many milliseconds the head is kept, unless an entry comes
 --
 -- Returns {epoch, offset, id} as they are then; nil of an unknown channel.
 
-if redis.call('HGET', KEYS[1], 'e') == ARGV[1] then
-    redis.call('UNLINK', KEYS[2])
-    redis.call('HSET', KEYS[1], 'e', ARGV[2], 'o', '0', 'i', '0')
+local head, entries = KEYS[1], KEYS[2]
+if (redis.call('HGET', head, 'e') or '') == ARGV[1] then
+    redis.call('UNLINK', entries)
+    redis.call('HDEL', head, 'x') -- the next entry sets all lifetimes
+    redis.call('HSET', head, 'e', ARGV[2], 'o', '0', 'i', '0')
+    redis.call('PEXPIRE', head, ARGV[3])
 end
-local head = redis.call('HMGET', KEYS[1], 'e', 'o', 'i')
-return head[1] and head
+local now = redis.call('HMGET', head, 'e', 'o', 'i')
+return now[1] and now

@@ -16,4 +16,4 @@ local entries = {}
 if ARGV[2] ~= '0' then
     entries = redis.call('XREVRANGE', KEYS[2], '+', string.format('%.0f', ARGV[1] + 1), 'COUNT', ARGV[2])
 end
-return {head[1], head[2], head[3], now, head[4], entries}
+return {head[1], head[2], head[3], now, head[4] or '0', entries}
