@@ -25,9 +25,9 @@ TARGETS = st.builds(
     left_out=st.none() | NAMES,
     user=st.none() | NAMES,
 )
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | NAMES, lambda part: st.lists(part), max_leaves=5
-)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | NAMES
+JSON = st.recursive(LEAVES, st.lists, max_leaves=5)
+PUBLICATIONS = st.builds(Publication, JSON, st.none() | PATHS, TARGETS, st.none() | PATHS)
 NUMBERS = st.integers(0, 2**64 - 1)
 
 
@@ -38,15 +38,15 @@ def carried(publication, node=1, number=2):
     return publication_of(body, place_in(channel_of(publication.target)))
 
 
-@given(JSON, st.none() | PATHS, TARGETS, st.none() | PATHS, NUMBERS, NUMBERS)
-def test_a_value_is_what_it_was_with_its_target_and_where_it_came_from(value, path, target, origin, node, number):
-    sent = Publication(value, path, target, origin)
+@given(PUBLICATIONS, NUMBERS, NUMBERS)
+def test_a_value_is_what_it_was_with_its_target_and_where_it_came_from(sent, node, number):
+    target = sent.target
     body = read_body(write_value(sent, node, number))
     assert (body.node, body.number) == (node, number)
     got = publication_of(body, place_in(channel_of(target)))
-    assert (got.value, got.data, got.is_text, got.size) == (value, sent.data, sent.is_text, sent.size)
-    assert (got.target, got.origin, got.encoded(PLAIN)) == (target, origin, sent.encoded(PLAIN))
-    assert (got.path or NO_PATH) == (path or NO_PATH)
+    assert (got.value, got.data, got.is_text, got.size) == (sent.value, sent.data, sent.is_text, sent.size)
+    assert (got.target, got.origin, got.encoded(PLAIN)) == (target, sent.origin, sent.encoded(PLAIN))
+    assert (got.path or NO_PATH) == (sent.path or NO_PATH)
 
 
 @given(st.sampled_from([1, 2]), st.binary(max_size=40), PLACES)
