@@ -27,6 +27,7 @@ from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
 from signalpost.cluster.publisher import Publisher
 from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.witness import Witness
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
@@ -129,6 +130,7 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.witness: Witness
         self.node: Node
         self._clock = clock
         self._numbers = HeardNumbers()
@@ -155,6 +157,8 @@ class Cluster:
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.witness = Witness(self.backplane, self.windows.looks_for)
+        publisher.note_kept = self.witness.note
         self.reload()
 
     def reload(self) -> None:
@@ -217,7 +221,7 @@ class Cluster:
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""
-        if window.state is not State.OPEN:
+        if window.state is State.OPENING:
             return window.opened
         at = request.handshake.position
         position = None if at is None else read_position(at)
@@ -301,6 +305,7 @@ class Cluster:
         self.interest.all_heard()
         self.parcels.backplane_here()
         self.windows.compare_all()
+        self.witness.backplane_here()
         for part in self.parts:
             part.backplane_here()
 

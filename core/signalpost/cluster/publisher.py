@@ -80,6 +80,7 @@ class _KeptValue:
     def arrived(self, kept: Kept) -> None:
         # Without an offset it was kept before, and is not kept any more: where it was is not known.
         at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
+        self.publisher.note_kept(self.channel, kept, self.keep)
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
         _settle(self.later, Published(at, matched, kept.again))
 
@@ -105,6 +106,7 @@ class Publisher:
         deliver: delivers to the clients of this node.
         hub: of these.
         note_own: notes a number of this node as heard; returns whether it was not.
+        note_kept: notes where a value is kept.
         history: returns how much of a place is kept; None is nothing.
         slot: returns a value's path with what signals distinguish it by; None if none does.
     """
@@ -121,6 +123,7 @@ class Publisher:
     history: Callable[[Place], HistoryConfig | None] = field(init=False)
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
+    note_kept: Callable[[str, Kept, Keep], None] = field(init=False)
     _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
 
