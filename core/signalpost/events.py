@@ -142,7 +142,11 @@ class Recollection(Protocol):
         """
 
     def present(self, path: str, place: Any = None) -> Sequence[Present]:
-        """Return who is on a path; nobody if its signal has no presence."""
+        """Return who is on a path; nobody if its signal has no presence.
+
+        Raises:
+            LookupError: only other nodes know that, which are asked now.
+        """
 
 
 class Moderator(Protocol):
@@ -377,6 +381,9 @@ class PluginView(SharedView):
 
         Raises:
             TypeError: no path is given, and the event has no client.
+            LookupError: several nodes share a ``backplane``, and no client of this one is on the path: only the others
+                know who is there. They are asked now, and it is known in a moment, and for as long as it is asked for
+                every 30 seconds. Of a path without parameters it is always known.
         """
         found, place = self._asked(path)
         return recollection_of(self.shared).present(found, place)

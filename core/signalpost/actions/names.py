@@ -85,7 +85,10 @@ def _history(run: Run) -> Callable[..., list[Any]]:
 def _presence(run: Run) -> Callable[..., list[Any]]:
     def presence(path: str) -> list[Any]:
         """Return who is on a path."""
-        return [asdict(each) for each in run.event.presence(path)]
+        try:
+            return [asdict(each) for each in run.event.presence(path)]
+        except LookupError as error:
+            raise OptionError(str(error)) from None
 
     return presence
 

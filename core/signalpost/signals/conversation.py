@@ -58,6 +58,7 @@ from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.permissions import Permits, Question
+from signalpost.signals.presence import UnknownHereError
 from signalpost.signals.recovery import Recovery
 from signalpost.signals.renewal import Renewing, renew
 from signalpost.signals.requests import (
@@ -435,7 +436,11 @@ class Conversation:
         place = self._asked_place(request)
         body: Mapping[str, Any] | None = None
         if request.kind == "presence":
-            body = memory.presence.whole(place)
+            try:
+                body = memory.presence.whole(place)
+            except UnknownHereError as error:
+                later = ClientError(ErrorCode.UNAVAILABLE, str(error), f"/{RESERVED}/presence/path")
+                raise RejectedMessageError(later, request.ref) from None
         elif (stream := memory.stream_of(client, place)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
