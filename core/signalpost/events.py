@@ -690,7 +690,8 @@ class TickEvent(PluginView):
 
     Attributes:
         name: of the job.
-        run: counted from 1 without skipped runs. 0 is a run that was started by hand.
+        run: counted from 1 without skipped runs; runs on other nodes since this one started count, where each run is on
+            one of several. 0 is a run that was started by hand.
         due: when it should have begun; aware.
         arguments: from routes.yaml or the decorator.
         broadcast: see `Broadcast`; without a target it goes to everyone.

@@ -11,6 +11,7 @@ from typing import Any
 
 from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.parts import add_parts
+from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
@@ -165,6 +166,7 @@ class Server:
         """Listen on all endpoints, start plugins, timers, schedules and feeds.
 
         Raises:
+            ConfigError: the package of its backplane is not installed.
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
             HistoryFileError: the file of the history cannot be used.
@@ -173,6 +175,7 @@ class Server:
                 raised, nothing of the server remains, and plugins that were started are shut down.
         """
         config = self.plan.config
+        refuse_without_package(config)
         ports = bind_ports(config.endpoints, config.source)
         try:
             state = State.open(config.state, config.source)

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 
 from signalpost.backplanes.backplane import AwayError, Backplane, Slice, Top
 from signalpost.cluster.channels import channel_of_place
-from signalpost.cluster.healing import Outcome, compare
+from signalpost.cluster.healing import Outcome, base_of, compare, last_common
 from signalpost.delivery.publication import Publication
 from signalpost.history.position import Position
 from signalpost.history.stream import Entry, Stream
@@ -224,21 +224,27 @@ class Windows:
         window.state = State.HEALING
         self._read(window)
 
-    def _read(self, window: Window) -> None:
+    def _read(self, window: Window, *, whole: bool = False) -> None:
         stream = window.stream
-        after = None if window.state is State.OPENING else stream.top
+        after = None if whole or window.state is State.OPENING else stream.top
 
         window.reading = True
 
         def take_in(answer: "asyncio.Future[Slice]") -> None:
             found, window.reading = _answer(answer), False
             if found is not None and self._windows.get(window.channel) is window:
-                self._take_in(window, found)
+                self._take_in(window, found, whole=after is None)
 
         self._backplane.read(window.channel, after, stream.config.keep).add_done_callback(take_in)
 
-    def _take_in(self, window: Window, found: Slice) -> None:
-        """Bring a window to where the backplane is."""
+    def _take_in(self, window: Window, found: Slice, *, whole: bool) -> None:
+        """Bring a window to where the backplane is.
+
+        Args:
+            window: that is not open.
+            found: what was read.
+            whole: whether that is all that is kept, and not only what is behind the window's end.
+        """
         if not found.top.epoch:
             self._end_epoch(window, "")  # nothing is known of the stream: it begins now, for all nodes
             return
@@ -255,8 +261,10 @@ class Windows:
             case Outcome.DIVERGED:
                 self._end_epoch(window, found.top.epoch)
                 return
+            case Outcome.REPLACED if not whole:
+                self._read(window, whole=True)  # its offsets are others than those of the window
+                return
             case Outcome.BEHIND | Outcome.REPLACED:
-                self.lost += 1
                 self._jump(window, found)
         self._go_on(window)
 
@@ -272,17 +280,23 @@ class Windows:
         self._go_on(window)
 
     def _jump(self, window: Window, found: Slice) -> None:
-        """Go on behind a hole: clients are told of it, and read what is kept behind it."""
-        items = found.items
-        first = items[0].offset - 1 if items else found.top.offset
-        at = Position(found.top.epoch, first, found.before if items else found.top.id)
-        self._streams.restart(window.stream, at, at.id, [])
-        self._outlet.tell_gap(window.place, at)
-        for item in items:
-            self._take(window, item.id, item.body, self._clock() - item.age)
+        """Go on where the backplane has other values: clients are told of what is lost, and read the rest."""
+        stream, epoch = window.stream, found.top.epoch
+        common = last_common(stream, found)
+        is_whole = common is not None and common.offset == stream.top
+        at = base_of(found) if common is None else common
+        known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
+        position = Position(epoch, at.offset, at.id)
+        self._streams.restart(stream, position, stream.before if known else at.id, known)
+        if not is_whole:
+            self.lost += 1
+            self._outlet.tell_gap(window.place, position)
+        for item in found.items:
+            if item.offset > at.offset:
+                self._take(window, item.id, item.body, self._clock() - item.age)
 
     def _end_epoch(self, window: Window, epoch: str) -> None:
-        """Begin a new epoch, unless another node has done so: which values are the true ones, nobody can say."""
+        """Begin a new epoch, unless another node has done so: positions of the old one name two values."""
         window.reading = True
 
         def begin(answer: "asyncio.Future[Top]") -> None:
