@@ -13,15 +13,23 @@ Whatever is read is also held against what this node has itself, and put right t
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from signalpost.backplanes.backplane import AwayError
-from signalpost.cluster.channels import channel_of_place, place_in, place_text, read_place
+from signalpost.cluster.channels import EVERYONE, channel_of_place, place_in, place_text, read_place
 from signalpost.cluster.cluster import Cluster, Note
-from signalpost.cluster.crowdtables import field_of, seat_of, table_of_node, table_of_place, users_of, write_seat
-from signalpost.cluster.nodetable import NODES, read_nodes
+from signalpost.cluster.crowdtables import (
+    field_of,
+    seat_of,
+    table_of_node,
+    table_of_place,
+    users_of,
+    write_seat,
+    written,
+)
+from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
 from signalpost.logthrottle import LineTally, call_later
 from signalpost.paths import Place
 from signalpost.signals.presence import Presence
@@ -206,7 +214,13 @@ class Crowd:
 
     def forget(self, tag: str, *, in_order: bool) -> None:
         """See `Entered.forget`."""
+        places = [] if in_order else [each for each in self._places.values() if self._has_users(each.place, tag)]
         self._presence.forget_node(tag, with_grace=in_order)
+        for followed in places:  # if nobody knows any more that it had been there, it is cleaned up after here
+            self._read(followed)
+
+    def _has_users(self, place: Place, tag: str) -> bool:
+        return tag in self._presence.nodes(place)
 
     # Reading
 
@@ -253,7 +267,7 @@ class Crowd:
             followed.reading = False
             heard, followed.heard = followed.heard, set()
             if isinstance(nodes, Mapping) and isinstance(table, Mapping):
-                self._take_in(followed, read_nodes(nodes).entered, table, heard)
+                self._take_in(followed, read_nodes(nodes), table, heard)
             elif not isinstance(table, AwayError):
                 self._refused = True
                 self._failures.add(f"the backplane does not say who is present: {table}")
@@ -266,7 +280,7 @@ class Crowd:
         self._note_idle()
 
     def _take_in(
-        self, followed: _Followed, entered: Collection[str], table: Mapping[str, bytes], heard: set[tuple[str, str]]
+        self, followed: _Followed, nodes: Nodes, table: Mapping[str, bytes], heard: set[tuple[str, str]]
     ) -> None:
         """Take what the table of a place says of others, and put right what it says of this node."""
         place, found = followed.place, users_of(table)
@@ -275,9 +289,11 @@ class Crowd:
             return
         for tag in {*found, *self._presence.nodes(place)}:
             if not self._is_there(tag):
+                if tag in found and tag not in nodes.records:
+                    self._clean_up(place, tag, found[tag])
                 continue
             seats: dict[str, Seat | None] = {**found.get(tag, {})}
-            if tag in entered:
+            if tag in nodes.entered:
                 seats |= dict.fromkeys(self._presence.of_node(place, tag).keys() - seats.keys())
             known = self._presence.of_node(place, tag)
             news = {user: seat for user, seat in seats.items() if (tag, user) not in heard and known.get(user) != seat}
@@ -285,14 +301,25 @@ class Crowd:
         followed.known = True
         followed.open()
 
+    def _clean_up(self, place: Place, tag: str, users: Iterable[str]) -> None:
+        """Remove the users of a dead node that the table of nodes does not know: the backplane was emptied."""
+        self._backplane.put(table_of_place(place), {field_of(tag, user): None for user in users})
+        self._cluster.tell(EVERYONE, "dead", tag)  # if it lives after all, it enters them again
+
     def _put_right(self, place: Place, found: Mapping[str, Seat]) -> None:
         own, underway = self._presence.own(place), self._changed.get(place, {})
         wrong = [user for user in {**own, **found} if own.get(user) != found.get(user) and user not in underway]
         if wrong:
             self._change(place, wrong)
-        elif not own and not underway and place in self._listed:
-            self._listed.discard(place)
-            self._backplane.put(table_of_node(self.tag), {place_text(place): None})
+        elif not underway:
+            self._list(place, has_users=bool(own))
+
+    def _list(self, place: Place, *, has_users: bool) -> "list[asyncio.Future[None]]":
+        """Put a place into the list of this node, or take it out; return what is asked for."""
+        if has_users is (place in self._listed):
+            return []
+        (self._listed.add if has_users else self._listed.discard)(place)
+        return [self._backplane.put(table_of_node(self.tag), {place_text(place): b"" if has_users else None})]
 
     # Writing
 
@@ -346,20 +373,18 @@ class Crowd:
 
     def _put(self, batch: Mapping[Place, Collection[str]]) -> "list[asyncio.Future[None]]":
         """Write a batch into the tables, and tell other nodes."""
-        backplane, listed = self._backplane, table_of_node(self.tag)
         asked: list[asyncio.Future[None]] = []
         for place, users in batch.items():
             own: Mapping[str, Seat] = {} if self._stopped else self._presence.own(place)
             seats = {user: own.get(user) for user in users}
-            if own and place not in self._listed:
-                self._listed.add(place)
-                asked.append(backplane.put(listed, {place_text(place): b""}))
-            fields = {field_of(self.tag, user): seat and write_seat(seat) for user, seat in seats.items()}
-            asked.append(backplane.put(table_of_place(place), fields))
-            if not own and place not in self._changed and place in self._listed:
-                self._listed.discard(place)
-                asked.append(backplane.put(listed, {place_text(place): None}))
-            self._cluster.tell(channel_of_place(place), "who", [self.tag, seats])
+            if own:
+                asked += self._list(place, has_users=True)
+            fields = {field_of(self.tag, user): write_seat(seat) for user, seat in seats.items()}
+            asked.append(self._backplane.put(table_of_place(place), fields))
+            if not own and place not in self._changed:
+                asked += self._list(place, has_users=False)
+            told = {user: written(seat) for user, seat in seats.items()}
+            self._cluster.tell(channel_of_place(place), "who", [self.tag, told])
         return asked
 
     async def _until_idle(self) -> None:
@@ -392,5 +417,4 @@ class Crowd:
             return
         if followed.reading:
             followed.heard.update((tag, user) for user in users)
-        seats = {user: value and seat_of(value) for user, value in users.items()}
-        self._presence.note(followed.place, tag, seats)
+        self._presence.note(followed.place, tag, {user: seat_of(value) for user, value in users.items()})

@@ -35,15 +35,22 @@ def field_of(tag: str, user: str) -> str:
     return f"{tag}{_ENDS_TAG}{user}"
 
 
-def write_seat(seat: Seat) -> bytes:
-    """Return a seat as the value of a field."""
-    return orjson.dumps(seat)
+def written(seat: Seat | None) -> Any:
+    """Return a seat as a note says it."""
+    return None if seat is None else list(seat)
 
 
-def seat_of(value: Any) -> Seat:
-    """Return the seat that a value says, of a field or of a note."""
+def seat_of(value: Any) -> Seat | None:
+    """Return the seat that a note says."""
+    if value is None:
+        return None
     n, info, turn, *_ = value
     return Seat(n, info, turn)
+
+
+def write_seat(seat: Seat | None) -> bytes | None:
+    """Return a seat as the value of a field; None for none."""
+    return None if seat is None else orjson.dumps(list(seat))
 
 
 def users_of(fields: Mapping[str, bytes]) -> dict[str, dict[str, Seat]]:
@@ -51,7 +58,8 @@ def users_of(fields: Mapping[str, bytes]) -> dict[str, dict[str, Seat]]:
     found: dict[str, dict[str, Seat]] = {}
     for field, value in fields.items():
         tag, _, user = field.partition(_ENDS_TAG)
-        found.setdefault(tag, {})[user] = seat_of(orjson.loads(value))
+        n, info, turn, *_ = orjson.loads(value)
+        found.setdefault(tag, {})[user] = Seat(n, info, turn)
     return found
 
 

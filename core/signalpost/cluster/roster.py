@@ -196,7 +196,7 @@ class Roster:
         self._entering = unseen_task(self._enter_all())
 
     async def _enter_all(self) -> None:
-        backplane, tag = self._backplane, self._tag
+        backplane, tag, task = self._backplane, self._tag, asyncio.current_task()
         try:
             self._clock = await backplane.now()
             await backplane.put(NODES, {tag: self._record(), tag + BEGUN: b"", tag + ALL: None})
@@ -208,7 +208,7 @@ class Roster:
         except RefusedError as error:
             self._failures.add(f"the backplane does not take what this node has: {error}")  # a look tries again
         finally:
-            if self._entering is asyncio.current_task():
+            if self._entering is task:
                 self._entering = None
 
     # The others
