@@ -204,7 +204,7 @@ async def live_through(plan, steps):
     await story.end()
 
 
-@settings(max_examples=3000)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_all_nodes_know_the_truth_when_all_is_quiet(loaded, steps):
     run(live_through(loaded.plan, steps))
