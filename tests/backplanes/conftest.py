@@ -20,6 +20,7 @@ class Ear:
 
     def __init__(self):
         self.log = []
+        self.why = []
 
     def heard(self, channel, body):
         self.log.append((channel, body))
@@ -31,7 +32,7 @@ class Ear:
         self.log.append("connected")
 
     def lost(self, why):
-        assert why
+        self.why.append(why)
         self.log.append("lost")
 
     @property
@@ -154,3 +155,39 @@ def all_kept():
 def make_rigs(redis_server):
     """Make both kinds anew: ``in_memory, in_redis = make_rigs()``."""
     return lambda: (MemoryRig(), RedisRig(redis_server))
+
+
+@pytest.fixture(scope="session")
+def make_ear():
+    """Make ears that remember what they hear."""
+    return Ear
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of the test's own."""
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def connect(make_ear):
+    """Start a backplane: ``await connect(server, "x", "y")`` returns it with its ear, which hears these channels.
+
+    An address may stand for the server.
+    """
+    started = []
+
+    async def connect(url, *channels, ear=None, name="app", **options):
+        from signalpost.backplanes.redis import RedisBackplane
+
+        backplane, ear = RedisBackplane(getattr(url, "url", url), name, **options), ear or make_ear()
+        started.append(backplane)
+        await backplane.start(ear)
+        if channels:
+            await backplane.follow(channels)
+        return backplane, ear
+
+    yield connect
+    for backplane in started:
+        await backplane.stop()

@@ -48,6 +48,13 @@ class RedisServer:
         tls: whether it listens with TLS alone, with a certificate that `authority` has signed.
         durable: whether it survives a kill with all that it has answered.
         replica_of: another server.
+
+    Attributes:
+        options: of the next start, as redis-server has them.
+        folder: where it has its files.
+        port: that it listens on.
+        socket: that it listens on instead.
+        authority: a file with the certificate that signed its own, if it has one.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class RedisServer:
         self.port = free_port()
         self.socket = self.folder / "socket" if unix else None
         self.authority = self.folder / "ca.pem" if tls else None
-        self._options = {
+        self.options = {
             "enable-debug-command": "yes",
             "save": "",
             "appendonly": "yes" if durable else "no",
@@ -70,17 +77,17 @@ class RedisServer:
         }
         self._credentials = f"{user}:{password}@" if password else ""
         if password and not user:
-            self._options |= {"requirepass": password, "masterauth": password}
+            self.options |= {"requirepass": password, "masterauth": password}
         elif password:
-            self._options["user"] = f"{user} on >{password} ~* &* +@all"
+            self.options["user"] = f"{user} on >{password} ~* &* +@all"
         if unix:
-            self._options |= {"unixsocket": str(self.socket), "port": "0"}
+            self.options |= {"unixsocket": str(self.socket), "port": "0"}
         elif tls:
-            self._options |= {"port": "0", "tls-port": str(self.port), **_certificates(self.folder)}
+            self.options |= {"port": "0", "tls-port": str(self.port), **_certificates(self.folder)}
         else:
-            self._options["port"] = str(self.port)
+            self.options["port"] = str(self.port)
         if replica_of is not None:
-            self._options["replicaof"] = f"127.0.0.1 {replica_of.port}"
+            self.options["replicaof"] = f"127.0.0.1 {replica_of.port}"
 
     def __enter__(self):
         self.start()
@@ -105,7 +112,7 @@ class RedisServer:
 
     def start(self, *, wait=True):
         """Start the process; return when it answers, if only that it is loading."""
-        lines = [f"{name} {_quoted(value)}" for name, value in self._options.items()]
+        lines = [f"{name} {_quoted(value)}" for name, value in self.options.items()]
         (self.folder / "conf").write_text("\n".join([*lines, "bind 127.0.0.1", "logfile log", ""]))
         self.process = subprocess.Popen([self.program, "conf"], cwd=self.folder, stdout=subprocess.DEVNULL)
         if wait:
@@ -117,7 +124,9 @@ class RedisServer:
         while True:
             try:
                 self.ask("PING")
-            except (redis.ConnectionError, redis.TimeoutError):  # loading is one, too
+            except redis.BusyLoadingError:
+                return
+            except (redis.ConnectionError, redis.TimeoutError):
                 assert self.process.poll() is None, self.log
                 assert time.monotonic() < until, self.log
                 time.sleep(0.002)

@@ -63,9 +63,9 @@ class Run:
         name, *arguments = call
         return getattr(self, f"ask_{name}")(self.nodes[node][0], *arguments)
 
-    def ask_keep(self, backplane, channel, publisher, more, keep, once):
+    def ask_keep(self, backplane, channel, publisher, more, *how):
         number = self.newest[channel, publisher] = self.newest.get((channel, publisher), 1) + more
-        return backplane.keep(channel, b"%d" % number, 100 + number, publisher, number, keep, once)
+        return backplane.keep(channel, b"%d" % number, 100 + number, publisher, number, *how)
 
     def ask_repeat(self, backplane, channel, publisher, back):
         number = max(1, self.newest.get((channel, publisher), 1) - back)

@@ -54,8 +54,8 @@ def read_address(url: str) -> Address:
         raise _problem(f"the host or the port cannot be read; {_REMEDY}") from None
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise _problem(f"unknown scheme {quoted(parts.scheme)}")
-    if parts.fragment:
-        raise _problem(f"there is a #; {_REMEDY}")
+    if parts.fragment or "@" in parts.path + parts.query:
+        raise _problem(f"there is a /, a ? or a # in front of the host; {_REMEDY}")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     options = {**_credentials(parts.username, parts.password), **_tls(parts.scheme, query)}
     if parts.scheme == "unix":
@@ -73,7 +73,7 @@ def read_address(url: str) -> Address:
     if query:
         word = next(iter(query))
         known = ("db", *_TLS_OPTIONS) if parts.scheme == "rediss" else ("db",)
-        raise _problem(f"unknown option {quoted(word)}{did_you_mean(word, known)}; {_REMEDY}")
+        raise _problem(f"unknown option {quoted(word)}{did_you_mean(word, known)}")
     return Address(parts.scheme, shown, database, options)
 
 

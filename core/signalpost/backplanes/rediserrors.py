@@ -16,6 +16,11 @@ from signalpost.backplanes.backplane import AwayError, RefusedError
 from signalpost.backplanes.redisaddress import FORMS, Address
 from signalpost.words import cut, printable
 
+RIGHTS = (
+    "~{NAME:* ~NAME:* &NAME:* +@connection +@scripting +@pubsub +@hash +@stream +@string +@keyspace +time -@dangerous"
+)
+"""What a user of Redis must be allowed, as ACL SETUSER has it, for an app with a name."""
+
 _AWAY = {
     "BUSY": "is busy with a script of somebody",
     "CLUSTERDOWN": "is part of a cluster that is down",
@@ -30,13 +35,14 @@ _REFUSED = {
     "MISCONF": "writes nothing, since it could not save its data to disk; its log says why",
     "MOVED": "is part of a Redis Cluster, which signalpost cannot use; it needs one server, with replicas if you like",
     "NOAUTH": "wants a password, and the address has none: {form}",
-    "NOPERM": "does not allow it to this user: {text}; core/docs/scaling.md has the ACL that signalpost needs",
+    "NOPERM": "does not allow it to this user: {text}; what it needs is {rights}",
     "NOREPLICAS": "writes nothing, since too few of its replicas are there (min-replicas-to-write)",
     "OOM": "has no memory left (maxmemory); give it more, or let it evict keys that expire (volatile-lru)",
     "WRONGTYPE": "has other data under a key that belongs to signalpost; give each app a name of its own",
 }
 _CODE = re.compile(r"-?([A-Z]{2,}) ")
 _LEVEL_BELOW = re.compile(r": -([A-Z]{2,}) ")  # before Redis 7, an error in a script stands within another one
+_NO_RIGHT = "The user executing the script can't run this command"
 _LONGEST = 200  # characters of a server's text
 
 
@@ -48,11 +54,12 @@ def error_of_reply(text: str, address: Address) -> AwayError | RefusedError:
         address: of the server.
     """
     found = _LEVEL_BELOW.search(text) or _CODE.match(text)
-    code = found[1] if found else ""
+    code = "NOPERM" if _NO_RIGHT in text else found[1] if found else ""
     if code in _AWAY:
         return AwayError(f"{address} {_AWAY[code]}")
     told = cut(printable(address.masked(text).partition("\n")[0]), _LONGEST)
-    return RefusedError(f"{address} {_REFUSED.get(code, 'refuses it: {text}').format(text=told, form=FORMS)}")
+    words = _REFUSED.get(code, "refuses it: {text}")
+    return RefusedError(f"{address} {words.format(text=told, form=FORMS, rights=RIGHTS)}")
 
 
 def error_of_connecting(error: Exception, address: Address) -> AwayError | RefusedError:
@@ -77,7 +84,7 @@ def error_of_connecting(error: Exception, address: Address) -> AwayError | Refus
             return RefusedError(f"{address} does not know this user or password: {told}")
         case ResponseError():
             return error_of_reply(str(error), address)
-    return AwayError(f"{address} cannot be reached: {told or 'it does not answer'}")
+    return _unreached(told, address)
 
 
 def _error_of_network(error: OSError, address: Address) -> AwayError | RefusedError:
@@ -91,4 +98,9 @@ def _error_of_network(error: OSError, address: Address) -> AwayError | RefusedEr
             return RefusedError(f"{address} could not agree on TLS ({error.reason}); without TLS it is redis://")
         case PermissionError():
             return RefusedError(f"{address} may not be used by the user that signalpost runs as")
-    return AwayError(f"{address} cannot be reached: {error.strerror or str(error) or 'it does not answer'}")
+    return _unreached(error.strerror or str(error), address)
+
+
+def _unreached(text: str, address: Address) -> AwayError:
+    guess = "; does it speak TLS?" if address.scheme == "rediss" else ""
+    return AwayError(f"{address} cannot be reached: {text or f'it does not answer{guess}'}")

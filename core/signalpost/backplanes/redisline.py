@@ -31,11 +31,13 @@ class Line(asyncio.Protocol):
         address: see above.
         on_end: called once, with the reason, when the connection is lost or given up.
         why: it has ended; None while it has not.
+        garbled: whether what came was not the protocol of Redis.
     """
 
     def __init__(self, writer: StreamWriter, address: Address, silence: float) -> None:
         self.address = address
         self.why: str | None = None
+        self.garbled = False
         self._silence = silence
         self.on_end: Callable[[str], None] | None = None
         self._reader = Reader(notEnoughData=_NOT_YET)
@@ -106,6 +108,7 @@ class Line(asyncio.Protocol):
             while self.why is None and (reply := next_reply()) is not _NOT_YET:
                 replied(reply)
         except ProtocolError:
+            self.garbled = True
             self.lose("it does not speak the protocol of Redis")
 
     def connection_lost(self, exc: Exception | None) -> None:

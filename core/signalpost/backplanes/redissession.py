@@ -117,6 +117,8 @@ async def _greet(pipeline: Pipeline, name: str) -> None:
     ]
     named = pipeline.ask(anything, b"CLIENT", b"SETNAME", raw(f"signalpost:{name}"))
     await asyncio.wait({*asked, named})
+    if pipeline.garbled:
+        raise RefusedError(f"{pipeline.address} is no Redis: it does not speak its protocol")
     for answer in asked:
         answer.result()  # a name is a courtesy, and may be forbidden
 

@@ -1,6 +1,7 @@
 """A cluster: the nodes of one app, as one of them sees it. Wiring, and what is heard."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -20,6 +21,7 @@ from signalpost.cluster.channels import (
     place_in,
 )
 from signalpost.cluster.interest import HOLD, Interest
+from signalpost.cluster.leases import BackplaneLeases
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
@@ -29,6 +31,7 @@ from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt, Target
+from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, read_position
 from signalpost.history.stream import Why
 from signalpost.logthrottle import LineTally, call_later
@@ -100,6 +103,7 @@ class Cluster:
         notes: what is done with notes, by their kind.
         parts: asked and told in their order.
         missed: values that this node knows to have missed.
+        leases: names that one node of all takes.
     """
 
     alone = False
@@ -133,6 +137,9 @@ class Cluster:
         self._looking: asyncio.Handle | None = None
         self._looks = 0
         self._away = False  # and the log says so
+        self._started = False
+        self._there = asyncio.Event()  # the backplane
+        self.leases = BackplaneLeases(backplane, self.origin.tag, self._reachable)
 
     def joined_to(self, seams: Seams) -> Seams:
         """Return the parts of a node that is this one."""
@@ -142,7 +149,7 @@ class Cluster:
         """Be the cluster of a node, before that starts."""
         self.node = node
         memory, hub = node.memory, node.hub
-        memory.sequences = False
+        memory.sequences, memory.elsewhere = False, self
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
@@ -167,12 +174,15 @@ class Cluster:
         self._deliver = deliver
         self.publisher.deliver = deliver
         self.parcels.backplane_lost()
+        self._started = True
         await self.backplane.start(self)
         self.interest.follow([EVERYONE, channel_of_node(self.origin.tag)], lasting=True)
         self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def stop(self) -> None:
         """See `signalpost.delivery.broker.Broker.stop`."""
+        if not self._started:
+            return
         if self._looking is not None:
             self._looking.cancel()
         await self.parcels.settled(_LAST_WAIT)
@@ -233,6 +243,23 @@ class Cluster:
             return None  # it hears what is sent from this node
         return HandshakeRejection(503, "The server cannot reach its backplane, which knows what was sent here.", _LATER)
 
+    # Whose history is asked for (`signalpost.signals.memory.Elsewhere`)
+
+    def knows(self, place: Place) -> bool:
+        """See `Elsewhere.knows`."""
+        self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        return window is None or window.state is State.OPEN
+
+    async def fetch(self, place: Place) -> None:
+        """See `Elsewhere.fetch`."""
+        heard = self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        opened = None if window is None else window.opened
+        waits = [each for each in (heard, opened) if each is not None and not each.done()]
+        if waits and await self._let_in(waits, window) is not None:
+            raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
+
     def _open(self, place: Place) -> Window | None:
         return self.windows.open(place) if self.node.memory.keeps else None
 
@@ -283,6 +310,7 @@ class Cluster:
         if self._away:
             self._away = False
             LOG.warning("the backplane is there again")
+        self._there.set()
         self._beat.begin()
         self.interest.all_heard()
         self.parcels.backplane_here()
@@ -295,8 +323,16 @@ class Cluster:
         if not self._away:
             self._away = True
             LOG.error("the backplane is away: %s", why)
+        self._there.clear()
         self.publisher.forget()
         self.parcels.backplane_lost()
+
+    async def _reachable(self) -> bool:
+        """Wait until the backplane is there; return whether it is, before the patience is over."""
+        while not self._there.is_set() and not self.parcels.given_up:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._there.wait(), LOOK)
+        return self._there.is_set()
 
     def _take_note(self, body: Body, channel: str) -> None:
         for kind, value in body.note.items():

@@ -80,7 +80,10 @@ end
 local begun = not epoch
 if begun then
     epoch = ARGV[6]
-    redis.call('UNLINK', entries)
+    -- A server without memory refuses the first write of a script, and no later one: the first must be one that needs some.
+    if redis.call('EXISTS', entries) == 1 then
+        redis.call('UNLINK', entries)
+    end
 end
 offset = offset + 1
 
