@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtualnodes import VirtualApp, run
 
@@ -153,10 +153,7 @@ class Story:
                     stands[field] = stands.get(field, 0) + 1
             there = {field: orjson.loads(value)[0] for field, value in tables.pop(f"who:{path}", {}).items()}
             assert there == stands
-            told = []
-            for node in self.nodes:
-                if node.node.hub.has_path(path):
-                    told.append(node.seen(path))
+            told = [node.seen(path) for node in self.nodes if node.node.hub.has_path(path)]
             told += [client.users() for client in self.clients if client.path == path]
             assert all(each == told[0] for each in told)
             for each in told:

@@ -91,7 +91,7 @@ class VirtualNode:
         clients: that are connected.
     """
 
-    def __init__(self, shared, plan):
+    def __init__(self, shared, plan, digest=_no_digests):
         self.loop = asyncio.get_running_loop()
         self.backplane = CountingBackplane(shared)
         self.cluster = Cluster(self.backplane, patience=5.0, clock=self.loop.time)
@@ -100,7 +100,7 @@ class VirtualNode:
         self.presence = self.node.memory.presence
         self.presence._clock = self.loop.time
         self.cluster.serve(self.node)
-        add_parts(self.cluster, _no_digests)
+        add_parts(self.cluster, digest)
         self.crowd, self.roster = self.cluster.parts
         (self.endpoint,) = plan.config.endpoints
         self.clients = []
@@ -186,7 +186,7 @@ class VirtualClient:
                 assert told["version"] == version + 1
                 users |= told["joined"]
                 for user in told["left"]:
-                    del users[user]
+                    users.pop(user, None)  # who had left already when this client came
             version = told["version"]
             assert told["count"] == len(users)
         return {user: (seen["n"], seen["info"]) for user, seen in users.items()}
@@ -216,8 +216,8 @@ class VirtualApp:
         self.shared = MemoryServer(asyncio.get_running_loop().time)
         self.nodes = []
 
-    async def start(self):
+    async def start(self, digest=_no_digests):
         """Start a node."""
-        node = VirtualNode(self.shared, self.plan)
+        node = VirtualNode(self.shared, self.plan, digest)
         self.nodes.append(node)
         return await node.start()

@@ -19,7 +19,7 @@ from typing import Any
 
 from signalpost.backplanes.backplane import AwayError
 from signalpost.cluster.channels import EVERYONE, channel_of_place, place_in, place_text, read_place
-from signalpost.cluster.cluster import Cluster, Note
+from signalpost.cluster.cluster import LOOK, Cluster, Note
 from signalpost.cluster.crowdtables import (
     field_of,
     seat_of,
@@ -30,8 +30,9 @@ from signalpost.cluster.crowdtables import (
     written,
 )
 from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
+from signalpost.errors import UnavailableError
 from signalpost.logthrottle import LineTally, call_later
-from signalpost.paths import Place
+from signalpost.paths import Place, path_of
 from signalpost.signals.presence import Presence
 from signalpost.signals.seats import Seat
 
@@ -127,6 +128,18 @@ class Crowd:
         if followed is not None:
             self._cluster.interest.follow([channel_of_place(place)])
         return hub.has_path(place) or (followed is not None and followed.known)
+
+    async def fetch(self, place: Place) -> None:
+        """See `OtherNodes.fetch`."""
+        while not self.knows(place):
+            followed = self._places.get(place)
+            if followed is None:
+                raise UnavailableError(f"this node is asked for {MOST_ASKED:,} paths without clients already")
+            if self._cluster.parcels.given_up:
+                raise UnavailableError(f"the backplane, which knows who is on {path_of(place)}, cannot be reached")
+            await asyncio.wait({followed.opened}, timeout=LOOK)
+            if followed.opened.done() and not followed.known:
+                raise UnavailableError(f"the backplane does not say who is on {path_of(place)}")
 
     # A part of a cluster
 

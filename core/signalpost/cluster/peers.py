@@ -92,7 +92,7 @@ class Peers:
             peer.entered = None
             if not peer.there and peer.silent > _REMEMBERED:
                 del self._peers[tag]
-        dead = [tag for tag, peer in self._peers.items() if peer.there and peer.silent + LOOK > LIFE]
+        dead = [tag for tag, peer in self._peers.items() if peer.there and peer.silent + LOOK >= LIFE]
         for tag in dead:
             self._peers[tag].there = False
         return Found(dead, back)
@@ -102,7 +102,7 @@ class Peers:
         return [
             tag
             for tag, record in records.items()
-            if (peer := self._peers[tag]).record == record and not peer.there and peer.silent + LOOK > LIFE
+            if (peer := self._peers[tag]).record == record and not peer.there and peer.silent + LOOK >= LIFE
         ]
 
     def remove(self, tag: str, *, for_good: bool) -> bool:

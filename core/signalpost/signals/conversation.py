@@ -59,7 +59,6 @@ from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.permissions import Permits, Question
-from signalpost.signals.presence import UnknownHereError
 from signalpost.signals.recovery import Recovery
 from signalpost.signals.renewal import Renewing, renew
 from signalpost.signals.requests import (
@@ -439,9 +438,8 @@ class Conversation:
         if request.kind == "presence":
             try:
                 body = memory.presence.whole(place)
-            except UnknownHereError as error:
-                later = ClientError(ErrorCode.UNAVAILABLE, str(error), f"/{RESERVED}/presence/path")
-                raise RejectedMessageError(later, request.ref) from None
+            except UnavailableError:
+                raise _not_yet(request) from None
         elif (stream := self._stream_of(place, request)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
@@ -465,8 +463,7 @@ class Conversation:
         try:
             return self._host.memory.stream_of(self.client, place)
         except UnavailableError:
-            later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
-            raise RejectedMessageError(later, request.ref) from None
+            raise _not_yet(request) from None
 
     def _asked_place(self, request: ServerRequest) -> Place:
         """Return the place that a request asks for: the client's own, or another one whose signal says who may.
@@ -953,3 +950,9 @@ class Conversation:
                 broadcaster = self._host.broadcaster
                 broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
         answer.acknowledge()
+
+
+def _not_yet(request: ServerRequest) -> RejectedMessageError:
+    """Return the answer to a request for what is being read from the backplane."""
+    later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
+    return RejectedMessageError(later, request.ref)

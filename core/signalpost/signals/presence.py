@@ -8,6 +8,7 @@ from signalpost.config.model import PresenceConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Announcement
+from signalpost.errors import UnavailableError
 from signalpost.paths import Place, path_of
 from signalpost.signals.ledger import Ledger, Member
 from signalpost.signals.seats import Seat, Seats
@@ -25,11 +26,14 @@ class OtherNodes(Protocol):
         """Called when the connections of a user to this node have changed."""
 
     def knows(self, place: Place) -> bool:
-        """Return whether it is known who is at a place on other nodes."""
+        """Return whether it is known who is at a place on other nodes; else it is asked for."""
 
+    async def fetch(self, place: Place) -> None:
+        """Ask who is at a place on other nodes, if that is not known.
 
-class UnknownHereError(LookupError):
-    """Who is on a path is known on other nodes alone."""
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
 
 
 class _Room:
@@ -209,7 +213,7 @@ class Presence:
         """Return what a client is told that comes, or that asks; None if nobody is there.
 
         Raises:
-            UnknownHereError: only other nodes know who is there.
+            UnavailableError: only other nodes know who is there.
         """
         self._require(place)
         room, config = self._rooms.get(place), self.config_of(place)
@@ -222,17 +226,26 @@ class Presence:
         """Return the users of a path.
 
         Raises:
-            UnknownHereError: only other nodes know who is there.
+            UnavailableError: only other nodes know who is there.
         """
         self._require(place)
         room = self._rooms.get(place)
         return () if room is None else room.ledger
 
+    async def fetch(self, place: Place) -> None:
+        """Ask other nodes who is at a place, if this one does not know.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
+        if self.others is not None and self.config_of(place) is not None:
+            await self.others.fetch(place)
+
     def _require(self, place: Place) -> None:
         if self.others is not None and self.config_of(place) is not None and not self.others.knows(place):
-            raise UnknownHereError(
-                f"who is on {path_of(place)} is not known on this node: no client of that path is connected to it. "
-                "It is asked for now, and known in a moment; ask again"
+            raise UnavailableError(
+                f"who is on {path_of(place)} is known on the backplane, and read only now, as this node has no clients "
+                "there: ask again, or await event.fetch_presence"
             )
 
     def stop(self) -> None:
