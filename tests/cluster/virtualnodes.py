@@ -148,6 +148,7 @@ class VirtualNode:
         client = VirtualClient(self, conversation, transport)
         self.clients.append(client)
         self.node.welcome(conversation)
+        self.node.hub.flush()
         return client
 
     def seen(self, path="/rooms/blue"):
