@@ -78,7 +78,8 @@ class _KeptValue:
         )
 
     def arrived(self, kept: Kept) -> None:
-        at = str(Position(kept.epoch, kept.offset, kept.id))
+        # Without an offset it was kept before, and is not kept any more: where it was is not known.
+        at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
         _settle(self.later, Published(at, matched, kept.again))
 
@@ -205,7 +206,7 @@ class Publisher:
     def lost(self, value: _Value, error: Exception) -> None:
         """Called when nobody elsewhere hears a value: this node's clients read it nevertheless, if they may."""
         publication = value.publication
-        self._waiting.pop((value.channel, value.number), None)
+        is_awaited = self._waiting.pop((value.channel, value.number), None) is not None
         if publication is None:
             return
         if not self.alone_while_away:
@@ -213,6 +214,10 @@ class Publisher:
         elif self.note_own(value.channel, value.number):
             receipt = self.deliver(publication)
             _settle(value.later, Published(None, receipt.matched))
+        elif is_awaited:  # a later one came back: this one would be out of order
+            self.refused(value, error)
+        else:
+            _settle(value.later, Published(None, self.hub.reach(publication.target)))
 
     def refused(self, value: "_Value | _KeptValue", error: Exception) -> None:
         """Called when a value is not sent at all."""
