@@ -74,7 +74,7 @@ class Part(Protocol):
         """Called when the backplane is there (again): what was told meanwhile was not heard."""
 
     def missed(self, channel: str) -> None:
-        """Called when something was missed on a channel."""
+        """Called when a note was missed on a channel."""
 
     def opened(self, place: Place) -> "asyncio.Future[None] | None":
         """Called for a client of a place that is followed already; return what it waits for, None for nothing."""
@@ -126,14 +126,14 @@ class Cluster:
         self.parcels = Parcels(self.interest, patience)
         failures = LineTally(_log_failure, call_later)
         self.publisher = Publisher(
-            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), alone_while_away, failures
+            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), OwnNumbers(), alone_while_away, failures
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
         self.witness: Witness
         self.node: Node
         self._clock = clock
-        self._numbers = HeardNumbers()
+        self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
         self._beat = Beat(backplane, self.origin, self.publisher.write)
         self.notes["beat"] = lambda note: self._beat.heard(note.node)
         self._looking: asyncio.Handle | None = None
@@ -198,6 +198,15 @@ class Cluster:
     def tell(self, channel: str, kind: str, value: Any) -> None:
         """Tell all nodes that follow a channel something; it is lost if the backplane is away for too long."""
         self.publisher.tell(channel, {kind: value})
+
+    def monotonic(self) -> float:
+        """Return the seconds of this node's own clock."""
+        return self._clock()
+
+    def forget_node(self, node: int) -> None:
+        """Forget the numbers of a node that is not there any more."""
+        self._numbers.forget_node(node)
+        self._note_numbers.forget_node(node)
 
     # Who comes
 
@@ -271,6 +280,7 @@ class Cluster:
     def _let_go(self, channel: str) -> None:
         self.windows.close(channel)
         self._numbers.forget_channel(channel)
+        self._note_numbers.forget_channel(channel)
         for part in self.parts:
             part.let_go(channel)
 
@@ -281,12 +291,16 @@ class Cluster:
         found = read_body(body)
         if found is None or channel not in self.interest:
             return
-        verdict = self._numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        is_note = bool(found.flags & Flag.NOTE)
+        numbers = self._note_numbers if is_note else self._numbers
+        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
         if verdict is Verdict.KNOWN:
             return
-        if verdict is Verdict.MISSED:
+        if verdict is Verdict.MISSED and is_note:
+            self._miss_note(channel)
+        elif verdict is Verdict.MISSED:
             self._miss(channel)
-        if found.flags & Flag.NOTE:
+        if is_note:
             self._take_note(found, channel)
         else:
             self._deliver(self.publisher.received(found, channel))
@@ -336,11 +350,14 @@ class Cluster:
         verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
         return verdict is not Verdict.KNOWN
 
+    def _miss_note(self, channel: str) -> None:
+        """Tell the parts that a note is missing: clients have missed nothing by that."""
+        for part in self.parts:
+            part.missed(channel)
+
     def _miss(self, channel: str) -> None:
         """Tell the clients of a channel that something is missing."""
         self.missed += 1
-        for part in self.parts:
-            part.missed(channel)
         target = _whom(channel)
         if target is None:
             return

@@ -98,6 +98,7 @@ class Publisher:
         interest: knows which channels come here.
         parcels: hands over, and waits while the backplane is away.
         own: counts what is published.
+        own_notes: counts notes, apart from values: whoever misses one has missed nothing that clients read.
         alone_while_away: whether values that are not kept reach this node's clients while the backplane is away; else
             nothing is sent.
         failures: the log of what was not sent.
@@ -116,6 +117,7 @@ class Publisher:
     interest: Interest
     parcels: Parcels
     own: OwnNumbers
+    own_notes: OwnNumbers
     alone_while_away: bool
     failures: LineTally
     deliver: Publish = field(init=False)
@@ -171,7 +173,7 @@ class Publisher:
 
     def write(self, channel: str, note: dict[str, Any]) -> tuple[int, bytes]:
         """Return the number and the body of a note for a channel."""
-        number, first = self.own.take(channel)
+        number, first = self.own_notes.take(channel)
         return number, write_note(note, self.origin.node, number, first=first)
 
     # What comes back
