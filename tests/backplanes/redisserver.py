@@ -164,7 +164,9 @@ class RedisServer:
 
     def wait_for_replica(self):
         """Return when a replica has everything that is here."""
-        self.ask("WAIT", 1, _PATIENCE * 1000)
+        with redis.Redis.from_url(self.url, protocol=2, retry=None) as client:
+            client.set("waited for", "", px=1)  # WAIT is for what its own connection has written
+            assert client.execute_command("WAIT", 1, _PATIENCE * 1000) >= 1
 
 
 def free_port():

@@ -181,7 +181,7 @@ async def test_tls_where_there_is_none_and_none_where_there_is_some_are_guessed(
     assert "does not answer; does it speak TLS?" in ear.why[0]
     with RedisServer(tmp_path, tls=True) as secure:
         backplane, ear = await connect(secure.url.replace("rediss:", "redis:").partition("?")[0])
-        assert "closed the connection" in ear.why[0]
+        assert any(word in ear.why[0] for word in ("closed the connection", "the connection broke"))
         await backplane.stop()
 
 

@@ -293,7 +293,7 @@ class Cluster:
             return
         is_note = bool(found.flags & Flag.NOTE)
         numbers = self._note_numbers if is_note else self._numbers
-        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        verdict = numbers.judge(channel, found.node, found.number)
         if verdict is Verdict.KNOWN:
             return
         if verdict is Verdict.MISSED and is_note:
@@ -347,7 +347,9 @@ class Cluster:
 
     def _note_own(self, channel: str, number: int) -> bool:
         """Note what this node delivers by itself; return whether it has not come back before."""
-        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        verdict = self._numbers.judge(channel, self.origin.node, number)
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
         return verdict is not Verdict.KNOWN
 
     def _miss_note(self, channel: str) -> None:

@@ -150,8 +150,8 @@ class Publisher:
         return Receipt(here, 0, 0, publication.size, later)
 
     def _send_value(self, channel: str, publication: Publication, later: "Future[Published]") -> None:
-        number, first = self.own.take(channel)
-        body = write_value(publication, self.origin.node, number, first=first)
+        number = self.own.take(channel)
+        body = write_value(publication, self.origin.node, number)
         self._remember(channel, number, publication)
         self.parcels.send(_Value(self, channel, number, body, publication, later, len(body) + _PARCEL))
 
@@ -173,8 +173,8 @@ class Publisher:
 
     def write(self, channel: str, note: dict[str, Any]) -> tuple[int, bytes]:
         """Return the number and the body of a note for a channel."""
-        number, first = self.own_notes.take(channel)
-        return number, write_note(note, self.origin.node, number, first=first)
+        number = self.own_notes.take(channel)
+        return number, write_note(note, self.origin.node, number)
 
     # What comes back
 

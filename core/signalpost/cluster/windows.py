@@ -65,9 +65,10 @@ class Window:
         stream: that clients read.
         opened: done when it has been read for the first time, or was brought up to date for a client.
         answer: of the backplane, which is waited for; None if nothing is asked.
+        past: epochs that the stream had before; a replica that lags may bring one back.
     """
 
-    __slots__ = ("again", "answer", "channel", "heard", "opened", "place", "state", "stream")
+    __slots__ = ("again", "answer", "channel", "heard", "opened", "past", "place", "state", "stream")
 
     def __init__(self, place: Place, stream: Stream) -> None:
         self.place = place
@@ -76,6 +77,7 @@ class Window:
         self.state = State.OPENING
         self.heard: list[tuple[Top, int, bytes]] = []  # while it opens or heals
         self.answer: asyncio.Future[Any] | None = None
+        self.past: set[str] = set()
         self.again = False  # too much was heard: it is to be read once more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -263,6 +265,9 @@ class Windows:
         if window.state is State.OPENING:
             self._restart(window, found)
             return
+        if found.top.epoch in window.past:
+            self._end_epoch(window, found.top.epoch)
+            return
         match compare(window.stream.at, found):
             case Outcome.SAME:
                 pass
@@ -301,6 +306,8 @@ class Windows:
         at = base_of(found) if common is None else common
         known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
         position = Position(epoch, at.offset, at.id)
+        if epoch != stream.epoch:
+            window.past.add(stream.epoch)
         self._streams.restart(stream, position, stream.before if known else at.id, known)
         self.lost += 1
         self._outlet.tell_gap(window.place, position)
