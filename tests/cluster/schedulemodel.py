@@ -323,7 +323,11 @@ class Seat:
             return
         for name, (serial, node) in line.acknowledged.items():
             # Who was told by a node that has gone since may be the only one who knew.
-            if serial > fan.since and node in self.world.nodes and not any(line.tip.is_behind(each) for each in line.known[name]):
+            if (
+                serial > fan.since
+                and node in self.world.nodes
+                and not any(line.tip.is_behind(each) for each in line.known[name])
+            ):
                 self.fail(f"{name} was acknowledged and taken back, and no gap was told")
 
     def _rest_live(self):

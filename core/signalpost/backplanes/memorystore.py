@@ -113,6 +113,11 @@ class MemoryStore:
         self._changes.append(_Change(channel, before, once and once.key))
         return kept, entry.previous
 
+    def newest(self, channel: str, publisher: str) -> int:
+        """Return the newest number of a publisher on a channel; 0 if none is known."""
+        state = self._known(channel)
+        return 0 if state is None else state.newest.get(publisher, (0, None))[0]
+
     def _seen_once(self, channel: str, once: Once | None) -> Kept | None:
         until, kept = (0.0, None) if once is None else self._once.get((channel, once.key), (0.0, None))
         return kept if until > self.clock() else None
