@@ -127,8 +127,8 @@ class Publisher:
             the backplane has been away for so long that nothing waits for it.
         """
         target = publication.target
-        if target.client is not None and tag_of(target.client) == self.origin.tag:
-            return self.deliver(publication)
+        if target.client is not None and tag_of(target.client) in {"", self.origin.tag}:
+            return self.deliver(publication)  # it is here, or nowhere
         channel, place = channel_of(target), target.whole
         keep = None if place is None or publication.is_raw else self.history(place)
         later: Future[Published] = get_running_loop().create_future()
