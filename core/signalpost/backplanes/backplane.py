@@ -109,9 +109,9 @@ class Slice(NamedTuple):
 
 
 def chained(before: int, found: int) -> int:
-    """Return the id of an entry, which stands for all entries before it, too: one value at one offset may have two pasts.
+    """Return the id of an entry, which stands for all entries before it, too.
 
-    A value whose answer was lost is kept again. If a replica had taken over meanwhile, which lagged, another value may
+    One value at one offset may have two pasts. A value whose answer was lost is kept again. If a replica had taken over meanwhile, which lagged, another value may
     have taken the place of one before it.
 
     Args:

@@ -8,7 +8,7 @@ import logging
 from asyncio import Future, get_running_loop
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Keep, Kept
@@ -22,7 +22,7 @@ from signalpost.config.model import HistoryConfig
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import NO_PATH, Publication, Slot
-from signalpost.delivery.target import Published, Receipt
+from signalpost.delivery.target import ClientId, Published, Receipt
 from signalpost.history.position import Position, id_of
 from signalpost.history.streams import HEAD_SECONDS
 from signalpost.logthrottle import LineTally
@@ -108,6 +108,7 @@ class Publisher:
         hub: of these.
         note_own: notes a number of this node as heard; returns whether it was not.
         note_kept: notes where a value is kept.
+        who_has: returns the client of this node that has a session, by the session's key; None if none has.
         history: returns how much of a place is kept; None is nothing.
         slot: returns a value's path with what signals distinguish it by; None if none does.
     """
@@ -126,6 +127,7 @@ class Publisher:
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
     note_kept: Callable[[str, Kept, Keep], None] = field(init=False)
+    who_has: Callable[[str], ClientId | None] = field(init=False)
     _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
 
@@ -137,8 +139,8 @@ class Publisher:
             the backplane has been away for so long that nothing waits for it.
         """
         target = publication.target
-        if target.client is not None and tag_of(target.client) == self.origin.tag:
-            return self.deliver(publication)
+        if target.client is not None and tag_of(target.client) in {"", self.origin.tag}:
+            return self.deliver(publication)  # it is here, or nowhere
         channel, place = channel_of(target), target.whole
         keep = None if place is None or publication.is_raw else self.history(place)
         later: Future[Published] = get_running_loop().create_future()
@@ -180,6 +182,13 @@ class Publisher:
 
     def received(self, body: Body, channel: str) -> Publication:
         """Return the value of a body: the very publication, if it is this node's own."""
+        publication = self._read(body, channel)
+        left_out = publication.target.left_out
+        if left_out is not None and (client := self.who_has(left_out)) is not None:
+            publication.target = replace(publication.target, excluding=client)  # which it may not have been then
+        return publication
+
+    def _read(self, body: Body, channel: str) -> Publication:
         if body.node == self.origin.node:
             own = self._waiting.pop((channel, body.number), None)
             if own is not None:

@@ -1,4 +1,4 @@
-"""A witness: a node knows where its own values were kept, even where it has no clients, and looks whether they still are.
+"""A witness: a node knows where its own values were kept, even without clients there, and looks whether they still are.
 
 A replica that lags, and becomes the master, goes on in the same epoch without the newest values. Nodes with clients
 notice that by what these have read. A value that none of them has heard yet is known to its publisher alone.

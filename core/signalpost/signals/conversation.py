@@ -530,7 +530,8 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
-            if not judged and (message.group is not None or message.user is not None):
+            many = message.group is not None or message.user is not None
+            if not judged and (many or (message.client_id and broadcaster.guard.is_beyond(message.client_id))):
                 message.shut = broadcaster.guard.forbidden(self.question(message))
         if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
             target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
