@@ -332,11 +332,13 @@ async def test_apps_of_other_names_and_in_other_databases_are_apart(server, conn
 
 async def test_a_master_that_becomes_a_replica_is_left_until_it_is_the_master(tmp_path, server, connect, until):
     with RedisServer(tmp_path) as other:
-        a, ear = await connect(server, "x")
+        tries = []
+        a, ear = await connect(server, "x", chance=lambda: tries.append(1) or 0)
         await keep(a, 1)
         server.ask("REPLICAOF", "127.0.0.1", other.port)
         with pytest.raises(AwayError, match="is a replica now"):
             await keep(a, 2)
+        await until(lambda: len(tries) > 2)
         assert ear.turns == ["connected", "lost"]
         server.promote()
         await until(lambda: a.connected)
@@ -355,6 +357,7 @@ async def test_a_replica_that_lags_goes_on_in_the_same_epoch_and_takes_again_wha
             replica.catch_up(server)
             replica.promote()  # so it has nothing of what follows
             assert await outcomes([keep(a, 2), keep(a, 3)]) == [2, 3]
+            await until(lambda: ear.bodies == [b"1", b"2", b"3"])
             proxy.target = replica.port
             server.kill()
             await away_and_back(a, ear)
@@ -414,6 +417,20 @@ async def test_lifetimes_are_set_only_when_half_of_one_is_over(server, connect):
     assert calls_of(server, "pexpire") == 2
     await a.keep("x", b"", 200, "n1", 200, Keep(100, 120, 600))
     assert calls_of(server, "pexpire") == 4
+
+
+async def test_keys_have_lifetimes_that_are_up_to_half_as_long_again(server, connect):
+    a, _ = await connect(server)
+    await keep(a, 1, once=Once("k", 30))
+    await a.lease("l", "o", 10)
+    await a.put("t", {"a": b""}, 20)
+    await a.end_epoch("x", (await a.tops(["x"]))[0].epoch, 60)
+    await keep(a, 2)
+    least = {"{app:x}:h": 60, "{app:x}:m": 660, "{app:x}:o:k": 30, "app:l:l": 10, "app:t:t": 20}
+    assert set(server.ask("KEYS", "*")) == set(least)
+    for key, seconds in least.items():
+        left = server.ask("PTTL", key) / 1000
+        assert seconds - 9 < left <= seconds + (30 if "}:m" in key or "}:h" in key else 0), key
 
 
 async def test_publishers_that_are_gone_for_long_are_forgotten(server, connect):
