@@ -166,15 +166,16 @@ class TestBans:
             third = await nodes.start(ROOMS, plugins={"believed": BELIEVED})
             assert await status_of(third, "/other", **as_user("ann")) == 403
 
-    async def test_while_a_node_asks_who_is_banned_clients_wait_for_the_answer(self, pair, until):
+    async def test_while_a_node_that_was_away_asks_who_is_banned_clients_wait_for_the_answer(self, pair, until):
         async with pair() as (one, two):
-            moderation(one).ban("ann", by="a test")
+            async with two.connect("/other", **as_user("ann")):
+                pass  # so that what is sent to ann and to her path is heard already
             two.backplane.cut()
+            moderation(one).ban("ann", by="a test")
             two.backplane.heal()
             two.backplane.stall()
-            node = two.server.node
             coming = asyncio.create_task(status_of(two, "/other", **as_user("ann")))
-            await until(lambda: node.admitter.waiting)
+            await until(lambda: two.server.node.admitter.waiting)
             two.backplane.resume()
             assert await coming == 403
 

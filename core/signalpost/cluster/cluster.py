@@ -26,6 +26,7 @@ from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
 from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
+from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
@@ -91,6 +92,7 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
         self._numbers = HeardNumbers()
@@ -112,9 +114,11 @@ class Cluster:
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
-        self.parts.append(SharedModeration(self, node.moderation))
+        self.sessions = SharedSessions(self, memory, hub, self._clock)
+        self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        publisher.who_has = self.sessions.who_has
         self.reload()
 
     def reload(self) -> None:
@@ -128,6 +132,7 @@ class Cluster:
             self._open(client.place)
         for window in self.windows:
             self._open(window.place)
+        self.sessions.write_anew()
 
     async def start(self, deliver: Publish) -> None:
         """See `signalpost.delivery.broker.Broker.start`."""
@@ -165,6 +170,7 @@ class Cluster:
         if user is not None:
             channels.append(channel_of_user(user))
         waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
+        waits.append(self.sessions.look_up(request, place))
         window = self._open(place)
         if window is not None:
             waits.append(self._up_to_date(window, request))

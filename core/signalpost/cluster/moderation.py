@@ -8,18 +8,17 @@ or has come back empty.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from signalpost.auth.revocations import DAY, Kind
-from signalpost.backplanes.backplane import AwayError, Backplane
+from signalpost.backplanes.backplane import AwayError
 from signalpost.cluster.channels import EVERYONE, channel_of, place_text, read_place, tag_of
-from signalpost.cluster.origin import Origin
-from signalpost.cluster.part import Note
+from signalpost.cluster.part import Note, Teller
 from signalpost.cluster.refused import Refused, lifted_now, read_refused, refused_now
 from signalpost.delivery.target import ClientId, Target
 from signalpost.paths import Place
@@ -47,16 +46,6 @@ _UNREAD = "-"  # in place of a mark: something of this node's changes is not kno
 
 _FROM_FILE = 1.0  # the stamp of a row of the state's file: each lift that another node knows is later
 _PARTS = ("user", "client", "group")  # of the target of a kick, as a note names them
-
-
-class Teller(Protocol):
-    """A node's cluster: a `signalpost.cluster.cluster.Cluster`, which documents each."""
-
-    origin: Origin
-    backplane: Backplane
-    notes: dict[str, Callable[[Note], None]]
-
-    def tell(self, channel: str, kind: str, value: Any) -> None: ...  # noqa: D102 - see above
 
 
 class SharedModeration:

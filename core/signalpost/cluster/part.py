@@ -1,8 +1,12 @@
 """Parts of a cluster, and the notes by which the parts of several nodes tell each other something."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from signalpost.backplanes.backplane import Backplane
+from signalpost.cluster.origin import Origin
+from signalpost.cluster.parcels import Parcels
 from signalpost.paths import Place
 
 
@@ -18,6 +22,17 @@ class Note(NamedTuple):
     node: int
     channel: str
     value: Any
+
+
+class Teller(Protocol):
+    """What a part needs of its node's cluster: a `signalpost.cluster.cluster.Cluster`, which documents each."""
+
+    origin: Origin
+    backplane: Backplane
+    parcels: Parcels
+    notes: dict[str, Callable[[Note], None]]
+
+    def tell(self, channel: str, kind: str, value: Any) -> None: ...  # noqa: D102 - see above
 
 
 class Part(Protocol):

@@ -7,7 +7,7 @@ node alone needs no order, and goes to it at once.
 import logging
 from asyncio import Future, get_running_loop
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Keep, Kept
@@ -21,7 +21,7 @@ from signalpost.config.model import HistoryConfig
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import NO_PATH, Publication, Slot
-from signalpost.delivery.target import Published, Receipt
+from signalpost.delivery.target import ClientId, Published, Receipt
 from signalpost.history.position import Position, id_of
 from signalpost.history.streams import HEAD_SECONDS
 from signalpost.logthrottle import LineTally
@@ -100,6 +100,7 @@ class Publisher:
         deliver: delivers to the clients of this node.
         hub: of these.
         note_own: notes a number of this node as heard; returns whether it was not.
+        who_has: returns the client of this node that has a session, by the session's key; None if none has.
         history: returns how much of a place is kept; None is nothing.
         slot: returns a value's path with what signals distinguish it by; None if none does.
     """
@@ -116,6 +117,7 @@ class Publisher:
     history: Callable[[Place], HistoryConfig | None] = field(init=False)
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
+    who_has: Callable[[str], ClientId | None] = field(init=False)
     _waiting: dict[tuple[str, int], Publication] = field(init=False, default_factory=dict)
     _kept: int = field(init=False, default=0)
 
@@ -170,6 +172,13 @@ class Publisher:
 
     def received(self, body: Body, channel: str) -> Publication:
         """Return the value of a body: the very publication, if it is this node's own."""
+        publication = self._read(body, channel)
+        left_out = publication.target.left_out
+        if left_out is not None and (client := self.who_has(left_out)) is not None:
+            publication.target = replace(publication.target, excluding=client)  # which it may not have been then
+        return publication
+
+    def _read(self, body: Body, channel: str) -> Publication:
         if body.node == self.origin.node:
             own = self._waiting.pop((channel, body.number), None)
             if own is not None:
