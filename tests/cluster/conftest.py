@@ -1,14 +1,18 @@
 """Nodes of one process that share a backplane in memory."""
 
 import contextlib
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.node import NO_SEAMS
 from signalpost.testing import serve
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `virtualnodes`, which several tests here use
 
 
 class Nodes:

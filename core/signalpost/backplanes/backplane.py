@@ -203,7 +203,7 @@ class Backplane(Protocol):
     def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
         """Begin a new epoch of a channel if it is in this one still; return the top afterwards.
 
-        Offsets begin again at 0, and nothing is kept of the epoch before.
+        Only the name is new: what is kept stays, with its offsets and ids. Positions of before are good no more.
 
         Args:
             channel: that begins anew.

@@ -40,13 +40,13 @@ class MemoryServer:
         self.connections: list[MemoryBackplane] = []
 
     def cut(self, done: int | None = None) -> None:
-        """Lose all connections, until `heal`.
+        """Lose all connections, until `heal`; a server that stood still does not any more.
 
         Args:
             done: how many of the calls that wait at each connection are done nevertheless; None is all. None of them
                 is answered.
         """
-        self.down = True
+        self.down, self.stalled = True, False
         for connection in self.connections:
             connection.lose("the server is down", done)
 

@@ -153,9 +153,9 @@ class MemoryStore:
         top = NOTHING_KNOWN if state is None else state.top
         if top.epoch != epoch:
             return top
-        begun = state or _Channel(top)
-        top = Top(new_epoch(), 0, NO_ID)
-        self._channels[channel] = replace(begun, top=top, entries=(), until=self.clock() + head_seconds)
+        begun, now = state or _Channel(top), self.clock()
+        top = top._replace(epoch=new_epoch())
+        self._channels[channel] = replace(begun, top=top, until=max(begun.until, now + head_seconds))
         return top
 
     def _known(self, channel: str) -> _Channel | None:

@@ -6,6 +6,7 @@ node alone needs no order, and goes to it at once.
 
 import logging
 from asyncio import Future, get_running_loop
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,9 @@ from signalpost.logthrottle import LineTally
 from signalpost.paths import Place
 
 LOG = logging.getLogger("signalpost.cluster")
+
+MOST_EXPECTED = 10_000
+"""Values of this node's own that are expected back."""
 
 _PARCEL = 300  # bytes that one counts for besides its body
 
@@ -74,7 +78,8 @@ class _KeptValue:
         )
 
     def arrived(self, kept: Kept) -> None:
-        at = str(Position(kept.epoch, kept.offset, kept.id))
+        # Without an offset it was kept before, and is not kept any more: where it was is not known.
+        at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
         _settle(self.later, Published(at, matched, kept.again))
 
@@ -92,6 +97,7 @@ class Publisher:
         interest: knows which channels come here.
         parcels: hands over, and waits while the backplane is away.
         own: counts what is published.
+        own_notes: counts notes, apart from values: whoever misses one has missed nothing that clients read.
         alone_while_away: whether values that are not kept reach this node's clients while the backplane is away; else
             nothing is sent.
         failures: the log of what was not sent.
@@ -110,6 +116,7 @@ class Publisher:
     interest: Interest
     parcels: Parcels
     own: OwnNumbers
+    own_notes: OwnNumbers
     alone_while_away: bool
     failures: LineTally
     deliver: Publish = field(init=False)
@@ -118,7 +125,7 @@ class Publisher:
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
     who_has: Callable[[str], ClientId | None] = field(init=False)
-    _waiting: dict[tuple[str, int], Publication] = field(init=False, default_factory=dict)
+    _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
 
     def publish(self, publication: Publication) -> Receipt:
@@ -165,7 +172,7 @@ class Publisher:
 
     def write(self, channel: str, note: dict[str, Any]) -> tuple[int, bytes]:
         """Return the number and the body of a note for a channel."""
-        number, first = self.own.take(channel)
+        number, first = self.own_notes.take(channel)
         return number, write_note(note, self.origin.node, number, first=first)
 
     # What comes back
@@ -193,6 +200,8 @@ class Publisher:
         """Keep a value that comes back, so that it is not read again."""
         if channel in self.interest:
             self._waiting[channel, number] = publication
+            if len(self._waiting) > MOST_EXPECTED:  # the oldest were lost on their way
+                self._waiting.popitem(last=False)
 
     def forget(self) -> None:
         """Called when the backplane was lost: what was on its way back will not come, or be read from its bytes."""
@@ -206,7 +215,7 @@ class Publisher:
     def lost(self, value: _Value, error: Exception) -> None:
         """Called when nobody elsewhere hears a value: this node's clients read it nevertheless, if they may."""
         publication = value.publication
-        self._waiting.pop((value.channel, value.number), None)
+        is_awaited = self._waiting.pop((value.channel, value.number), None) is not None
         if publication is None:
             return
         if not self.alone_while_away:
@@ -214,6 +223,10 @@ class Publisher:
         elif self.note_own(value.channel, value.number):
             receipt = self.deliver(publication)
             _settle(value.later, Published(None, receipt.matched))
+        elif is_awaited:  # a later one came back: this one would be out of order
+            self.refused(value, error)
+        else:
+            _settle(value.later, Published(None, self.hub.reach(publication.target)))
 
     def refused(self, value: "_Value | _KeptValue", error: Exception) -> None:
         """Called when a value is not sent at all."""

@@ -44,7 +44,8 @@ def read_position(text: str) -> Position | None:
 
 def new_epoch() -> str:
     """Return an epoch that no stream is likely to have had (30 random bits)."""
-    return "".join(secrets.choice(_DIGITS) for _ in range(_EPOCH_DIGITS))
+    bits = secrets.randbits(5 * _EPOCH_DIGITS)
+    return _PAIRS[bits >> 20] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
 
 
 def id_of(node: int, number: int) -> int:
