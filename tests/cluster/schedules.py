@@ -1,4 +1,4 @@
-"""Attacks the order of several nodes with random schedules: real nodes, a backplane in trouble, a model of what is read.
+"""Attacks the order of several nodes by random schedules: real nodes, a backplane in trouble, a model of the readers.
 
     .venv/bin/python tests/cluster/schedules.py --schedules 40000 [--seed 0]
 

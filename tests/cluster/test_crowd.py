@@ -178,7 +178,7 @@ async def test_a_node_that_stops_leaves_nothing_behind(nodes):
         await told(ann, names("ann"))
     await one.server.stop()
     left = [name for name, (_, fields) in nodes.shared.store._tables.items() if fields]
-    assert [name for name in left if not name.startswith("session:")] == [], "which end by themselves"
+    assert [name for name in left if not name.startswith("session:")] == []  # these last, for who comes back
 
 
 @pytest.mark.parametrize("path", ["/bare", "/ask"])

@@ -12,7 +12,7 @@ from signalpost.auth.identity import Identity
 from signalpost.auth.revocations import BANNED, DAY, Kind
 from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.cluster.cluster import Cluster
-from signalpost.cluster.moderation import LOOKS, SharedModeration
+from signalpost.cluster.moderation import LOOKS
 from signalpost.cluster.refused import Refused, lifted_now, read_refused, refused_now
 from signalpost.delivery.hub import Hub
 from signalpost.node import Node, Seams
@@ -83,7 +83,6 @@ class World:
         seams = cluster.joined_to(Seams(clock=lambda: self.now))
         node = Node(self.plan, Hub(asyncio.get_running_loop().call_soon), State({}), seams)
         cluster.serve(node)
-        cluster.parts.append(SharedModeration(cluster, node.moderation))
         await node.start()
         self.nodes.append((node, cluster, backplane))
 
@@ -240,7 +239,6 @@ async def test_a_ban_of_the_states_file_is_told_and_a_later_lift_of_another_node
     for user in USERS:
         node.moderation.revocations.ban(user, 100.0)
     cluster.serve(node)
-    cluster.parts.append(SharedModeration(cluster, node.moderation))
     await node.start()
     world.nodes.append((node, cluster, backplane))
     await world.settle()

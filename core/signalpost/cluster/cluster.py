@@ -22,6 +22,7 @@ from signalpost.cluster.channels import (
 )
 from signalpost.cluster.interest import HOLD, Interest
 from signalpost.cluster.leases import BackplaneLeases
+from signalpost.cluster.moderation import SharedModeration
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
@@ -121,7 +122,7 @@ class Cluster:
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
         self.sessions = SharedSessions(self, memory, hub, self._clock)
-        self.parts.append(self.sessions)
+        self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
         publisher.who_has = self.sessions.who_has
