@@ -111,8 +111,8 @@ class Slice(NamedTuple):
 def chained(before: int, found: int) -> int:
     """Return the id of an entry, which stands for all entries before it, too.
 
-    One value at one offset may have two pasts: it is kept again if its answer was lost, and if a replica that lagged
-    had taken over meanwhile, another value may have taken the place of one before it.
+    One value at one offset may have two pasts: a value whose answer was lost is kept again, and if a replica that lags
+    has taken over meanwhile, another value may be in the place of one before it.
 
     Args:
         before: the id of the entry before it; 0 before the first.

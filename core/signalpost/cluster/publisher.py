@@ -70,19 +70,23 @@ class _KeptValue:
     later: "Future[Published]"
     size: int
     keep: Keep
+    tries: int = 0
 
     def hand_over(self) -> "Future[Kept]":
+        self.tries += 1
         publisher, origin = self.publisher, self.publisher.origin
-        return publisher.backplane.keep(
-            self.channel, self.body, id_of(origin.node, self.number), origin.tag, self.number, self.keep
-        )
+        found, once = id_of(origin.node, self.number), self.publication.once
+        return publisher.backplane.keep(self.channel, self.body, found, origin.tag, self.number, self.keep, once)
 
     def arrived(self, kept: Kept) -> None:
         # Without an offset it was kept before, and is not kept any more: where it was is not known.
         at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
         self.publisher.note_kept(self.channel, kept, self.keep)
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
-        _settle(self.later, Published(at, matched, kept.again))
+        again = kept.again and self.tries == 1  # else it was there already because the first answer was lost
+        if again:
+            self.publisher.expect_no_more(self.channel, self.number)
+        _settle(self.later, Published(at, matched, again))
 
     def lost(self, error: Exception) -> None:
         self.publisher.refused(self, error)
@@ -205,6 +209,10 @@ class Publisher:
             self._waiting[channel, number] = publication
             if len(self._waiting) > MOST_EXPECTED:  # the oldest were lost on their way
                 self._waiting.popitem(last=False)
+
+    def expect_no_more(self, channel: str, number: int) -> None:
+        """Called when a value does not come back: it was kept before."""
+        self._waiting.pop((channel, number), None)
 
     def forget(self) -> None:
         """Called when the backplane was lost: what was on its way back will not come, or be read from its bytes."""

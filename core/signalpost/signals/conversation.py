@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
+from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
@@ -604,13 +605,21 @@ class Conversation:
             if (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
-                return self._host.broadcaster.send_one(value, target, client.path)
+                once = None if message is None or self._host.alone else self._once(message, target)
+                return self._host.broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
         return None
+
+    def _once(self, message: ClientMessage, target: Target) -> Once | None:
+        """Return by what other nodes know a repeat of a message, if it has a `once` and its value is kept."""
+        session = self.session
+        if message.once is None or session is None or not session.lasting or target.whole is None:
+            return None
+        return Once(f"{session.key}:{message.once}", self.rule.config.once)
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
