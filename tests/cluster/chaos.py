@@ -1,7 +1,7 @@
 """Real nodes on a real Redis, with clients that hold what they read against the invariants of several nodes.
 
 A reader of kept values goes from each position to the very next one, unless it is told of a gap; one of live values
-counts each speaker's, and misses none unless it is told. A speaker numbers what it says, and notes what is acknowledged.
+counts each speaker's, and misses none unless it is told. A speaker numbers what it says, and notes what was answered.
 """
 
 import asyncio
@@ -118,8 +118,7 @@ class Chaos:
         await until(lambda: not speaker.waiting)
         for _ in range(100):  # while it is refused yet
             last = speaker.say()
-            await until(lambda: last not in speaker.waiting.values())
-            if last in speaker.acknowledged:
+            if await speaker.heard(last):
                 break
             await asyncio.sleep(0.05)
         readers = [reader for reader in self.readers if reader.path == speaker.path]
