@@ -354,7 +354,7 @@ class World:
             self.nodes[place] = node
             await node.node.open()
 
-    # Steps: what is sent
+    # What is sent
 
     def _name(self):
         self.count += 1
