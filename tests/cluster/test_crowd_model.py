@@ -31,6 +31,8 @@ STEPS = st.lists(
         st.tuples(st.just("stall"), NODE),
         st.tuples(st.just("deafen"), NODE),
         st.tuples(st.just("resume"), NODE),
+        st.tuples(st.just("late"), NODE, st.sampled_from([0.0, 0.002, 0.2])),
+        st.tuples(st.just("deaf"), NODE, st.sampled_from([0.0, 0.002, 0.2])),
         st.tuples(st.just("drop"), NODE, st.integers(1, 3)),
         st.tuples(st.just("cut all"), st.sampled_from([None, 0, 1, 2])),
         st.tuples(st.just("heal all")),
@@ -100,6 +102,10 @@ class Story:
                 node.backplane.deafen()
             case "resume", _ if node:
                 node.backplane.resume()
+            case "late", (_, seconds) if node:
+                node.backplane.late = seconds
+            case "deaf", (_, seconds) if node:
+                node.backplane.deaf = seconds
             case "drop", (_, bodies) if node:
                 node.backplane.drop_next(bodies)
             case "cut all", (done,):

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from signalpost.backplanes.backplane import AwayError
-from signalpost.cluster.channels import EVERYONE, channel_of_place, place_in, place_text, read_place
+from signalpost.cluster.channels import channel_of_place, place_in, place_text, read_place
 from signalpost.cluster.cluster import LOOK, Cluster
 from signalpost.cluster.crowdtables import (
     field_of,
@@ -86,10 +86,12 @@ class Crowd:
 
     Attributes:
         tag: of this node.
+        unknown: called with the tag of a dead node that has left something behind, and that nobody knows any more.
     """
 
     def __init__(self, cluster: Cluster, is_there: Callable[[str], bool]) -> None:
         self.tag = cluster.origin.tag
+        self.unknown: Callable[[str], None] = lambda _tag: None
         self._cluster = cluster
         self._backplane = cluster.backplane
         self._is_there = is_there
@@ -318,7 +320,7 @@ class Crowd:
     def _clean_up(self, place: Place, tag: str, users: Iterable[str]) -> None:
         """Remove the users of a dead node that the table of nodes does not know: the backplane was emptied."""
         self._backplane.put(table_of_place(place), {field_of(tag, user): None for user in users})
-        self._cluster.tell(EVERYONE, "dead", tag)  # if it lives after all, it enters them again
+        self.unknown(tag)
 
     def _put_right(self, place: Place, found: Mapping[str, Seat]) -> None:
         own, underway = self._presence.own(place), self._changed.get(place, {})
