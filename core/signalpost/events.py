@@ -184,7 +184,7 @@ class Moderator(Protocol):
         code: int = 4009,
         reason: str = "",
     ) -> int:
-        """Close the connections of clients that match all that is given; return how many were of this node.
+        """Close the connections of clients that match all that is given; return how many.
 
         Raises:
             TypeError: nothing is given, or one of the names is no text.
