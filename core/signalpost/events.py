@@ -169,8 +169,8 @@ class Recollection(Protocol):
 class Moderator(Protocol):
     """Sends clients away, and keeps them away; see `signalpost.signals.moderation.Moderation`.
 
-    In all methods, `by` is who does it, for the log. All of it reaches the clients of all nodes. What is returned counts
-    those of this node: at least so many are concerned.
+    In all methods, `by` is who does it, for the log. All of it reaches the clients of all nodes. What is returned
+    counts those of this node: at least so many are concerned.
     """
 
     def kick(
