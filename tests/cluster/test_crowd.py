@@ -177,7 +177,8 @@ async def test_a_node_that_stops_leaves_nothing_behind(nodes):
     async with one.connect("/rooms/blue?name=ann", subprotocols=[V1]) as ann:
         await told(ann, names("ann"))
     await one.server.stop()
-    assert [name for name, (_, fields) in nodes.shared.store._tables.items() if fields] == []
+    left = [name for name, (_, fields) in nodes.shared.store._tables.items() if fields]
+    assert [name for name in left if not name.startswith("session:")] == []  # these last, for who comes back
 
 
 @pytest.mark.parametrize("path", ["/bare", "/ask"])
@@ -185,4 +186,4 @@ async def test_a_path_without_presence_asks_the_backplane_for_nothing(nodes, pat
     text = QUICK + "  - {path: /bare}\n"
     async with nodes.pair(text) as (one, two), one.connect(path), two.connect(path):
         assert not [name for name in nodes.shared.store._tables if name.startswith(("who:", "at:"))]
-        assert path not in one.server._cluster.parts[0]._places
+        assert path not in one.server._cluster.parts[-2]._places

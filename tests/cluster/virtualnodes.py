@@ -139,6 +139,8 @@ class VirtualNode:
         self.presence = self.node.memory.presence
         self.presence._clock = self.loop.time
         self.cluster.serve(self.node)
+        self.cluster.parts.clear()  # only what is looked at here asks the backplane for anything
+        self.node.memory.sessions.elsewhere = None
         add_parts(self.cluster, digest)
         self.crowd, self.roster = self.cluster.parts
         (self.endpoint,) = plan.config.endpoints

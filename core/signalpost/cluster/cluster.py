@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Top
 from signalpost.cluster.beat import Beat
@@ -22,11 +22,15 @@ from signalpost.cluster.channels import (
 )
 from signalpost.cluster.interest import HOLD, Interest
 from signalpost.cluster.leases import BackplaneLeases
+from signalpost.cluster.moderation import SharedModeration
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
+from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
+from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.witness import Witness
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
@@ -50,42 +54,6 @@ SWEEP = 10
 
 _LAST_WAIT = 1.0  # seconds in which what is under way may be answered when the node stops
 _LATER = {"retry-after": "5"}
-
-
-class Note(NamedTuple):
-    """A note of a node.
-
-    Attributes:
-        node: 64 bits of whoever wrote it; perhaps this node.
-        channel: that brought it.
-        value: of its kind.
-    """
-
-    node: int
-    channel: str
-    value: Any
-
-
-class Part(Protocol):
-    """A part of the cluster that has something of its own on the backplane: presence, moderation, nodes."""
-
-    def backplane_here(self) -> None:
-        """Called when the backplane is there (again): what was told meanwhile was not heard."""
-
-    def missed(self, channel: str) -> None:
-        """Called when a note was missed on a channel."""
-
-    def opened(self, place: Place) -> "asyncio.Future[None] | None":
-        """Called for a client of a place that is followed already; return what it waits for, None for nothing."""
-
-    def let_go(self, channel: str) -> None:
-        """Called when a channel is not followed any more."""
-
-    def look(self) -> None:
-        """Called every second."""
-
-    async def stop(self) -> None:
-        """Called when this node stops, while the backplane is still there."""
 
 
 class Cluster:
@@ -129,6 +97,8 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.witness: Witness
+        self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
         self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
@@ -153,8 +123,13 @@ class Cluster:
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
+        self.sessions = SharedSessions(self, memory, hub, self._clock)
+        self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.witness = Witness(self.backplane, self.windows.looks_for)
+        publisher.note_kept = self.witness.note
+        publisher.who_has = self.sessions.who_has
         self.reload()
 
     def reload(self) -> None:
@@ -168,6 +143,7 @@ class Cluster:
             self._open(client.place)
         for window in self.windows:
             self._open(window.place)
+        self.sessions.write_anew()
 
     async def start(self, deliver: Publish) -> None:
         """See `signalpost.delivery.broker.Broker.start`."""
@@ -175,8 +151,9 @@ class Cluster:
         self.publisher.deliver = deliver
         self.parcels.backplane_lost()
         self._started = True
-        await self.backplane.start(self)
+        # Before it starts: what is told after the parts have read what they share must be heard.
         self.interest.follow([EVERYONE, channel_of_node(self.origin.tag)], lasting=True)
+        await self.backplane.start(self)
         self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def stop(self) -> None:
@@ -216,6 +193,7 @@ class Cluster:
         if user is not None:
             channels.append(channel_of_user(user))
         waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
+        waits.append(self.sessions.look_up(request, place))
         window = self._open(place)
         if window is not None:
             waits.append(self._up_to_date(window, request))
@@ -226,7 +204,7 @@ class Cluster:
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""
-        if window.state is not State.OPEN:
+        if window.state is State.OPENING:
             return window.opened
         at = request.handshake.position
         position = None if at is None else read_position(at)
@@ -289,7 +267,7 @@ class Cluster:
             return
         is_note = bool(found.flags & Flag.NOTE)
         numbers = self._note_numbers if is_note else self._numbers
-        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        verdict = numbers.judge(channel, found.node, found.number)
         if verdict is Verdict.KNOWN:
             return
         if verdict is Verdict.MISSED and is_note:
@@ -315,6 +293,7 @@ class Cluster:
         self.interest.all_heard()
         self.parcels.backplane_here()
         self.windows.compare_all()
+        self.witness.backplane_here()
         for part in self.parts:
             part.backplane_here()
 
@@ -342,7 +321,9 @@ class Cluster:
 
     def _note_own(self, channel: str, number: int) -> bool:
         """Note what this node delivers by itself; return whether it has not come back before."""
-        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        verdict = self._numbers.judge(channel, self.origin.node, number)
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
         return verdict is not Verdict.KNOWN
 
     def _miss_note(self, channel: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from signalpost.backplanes.backplane import AwayError
 from signalpost.cluster.channels import channel_of_place, place_in, place_text, read_place
-from signalpost.cluster.cluster import LOOK, Cluster, Note
+from signalpost.cluster.cluster import LOOK, Cluster
 from signalpost.cluster.crowdtables import (
     field_of,
     seat_of,
@@ -30,6 +30,7 @@ from signalpost.cluster.crowdtables import (
     written,
 )
 from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
+from signalpost.cluster.part import Note
 from signalpost.errors import UnavailableError
 from signalpost.logthrottle import LineTally, call_later
 from signalpost.paths import Place, path_of

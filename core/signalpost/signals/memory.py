@@ -261,6 +261,13 @@ class Memory:
             before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
         return session
 
+    def give_up(self, session: Session) -> None:
+        """Send the client of a session away, which another node has now."""
+        guest = self.sessions.release(session)
+        if guest is not None:
+            self._absent(guest)
+            guest.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
+
     def lend_session(self, offered: str, place: Place, client: Client) -> Session:
         """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""
         session = self.sessions.lend(offered, place, client.id, client.user)
