@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import ClientId, Receipt
+from signalpost.delivery.target import ClientId, Published, Receipt
 from signalpost.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.foreign import Code, Seat
 from signalpost.state.state import State
@@ -140,6 +140,16 @@ class Recollection(Protocol):
             LookupError: its signal has no history.
             ValueError: `since` is no position, or what follows it is not known any more.
         """
+
+    async def fetch(self, path: str) -> None:
+        """Read what is kept of a path from where all nodes keep it.
+
+        Raises:
+            UnavailableError: that cannot be reached.
+        """
+
+    def at_path(self, path: str) -> str | None:
+        """Return the position of the value that was just sent to a path; None if it was not kept."""
 
     def present(self, path: str, place: Any = None) -> Sequence[Present]:
         """Return who is on a path; nobody if its signal has no presence."""
@@ -335,6 +345,7 @@ class PluginView(SharedView):
     __slots__ = ()
 
     _seat: Seat | None
+    broadcast: Broadcast
 
     @property
     def context(self) -> Any:
@@ -353,6 +364,40 @@ class PluginView(SharedView):
         settings: Mapping[str, Any] = self.context.settings
         return settings
 
+    async def publish(self, value: Any, **target: Any) -> Published:
+        """Send a value, and wait until its place in the order of all nodes is known.
+
+        Args:
+            value: see `Broadcast`.
+            target: see there.
+
+        Returns:
+            Its position, if it is kept, and how many clients it reaches: those of this node, and one for each other
+            node that has some.
+
+        Raises:
+            UnavailableError: it was not sent; the backplane, which all nodes share, cannot be reached.
+        """
+        receipt = self.broadcast(value, **target)
+        if receipt.later is not None:
+            return await receipt.later
+        path = target.get("path")
+        at = recollection_of(self.shared).at_path(path) if isinstance(path, str) and len(target) == 1 else None
+        return Published(at, receipt.matched)
+
+    async def fetch_history(self, path: str, *, since: str | None = None, limit: int = 100) -> History:
+        """Return what `history` does, also of a path that no client of this node is on.
+
+        Of several nodes each knows what is kept of the paths that it has clients on; the rest is read from the
+        backplane first. Alone, this waits for nothing.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached. For other errors see `history`.
+        """
+        memory = recollection_of(self.shared)
+        await memory.fetch(path)
+        return memory.history(path, since, limit)
+
     def history(self, path: str | None = None, *, since: str | None = None, limit: int = 100) -> History:
         """Return the newest values that were sent to a path as a whole, or those that followed a position.
 
@@ -363,6 +408,7 @@ class PluginView(SharedView):
 
         Raises:
             LookupError: the signal of the path has no history.
+            UnavailableError: there are several nodes, and this one does not know the path yet: see `fetch_history`.
             TypeError: no path is given, and the event has no client; or `limit` is no whole number, `since` no text.
             ValueError: `limit` is below 1, `since` is no position, or what follows it is not known any more.
         """

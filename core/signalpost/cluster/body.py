@@ -150,7 +150,7 @@ def _details_of(publication: Publication, target: Target) -> dict[str, Any]:  # 
     """Return what the channel of a value does not say."""
     details: dict[str, Any] = {}
     path = publication.path
-    usual = path_of(target.path) or NO_PATH
+    usual = NO_PATH if target.client is not None else path_of(target.path) or NO_PATH
     if path is None or str(path) != usual:
         details["p"] = None if path is None else str(path)
     if publication.origin != path:

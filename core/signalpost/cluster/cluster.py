@@ -31,6 +31,7 @@ from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt, Target
+from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, read_position
 from signalpost.history.stream import Why
 from signalpost.logthrottle import LineTally, call_later
@@ -148,7 +149,7 @@ class Cluster:
         """Be the cluster of a node, before that starts."""
         self.node = node
         memory, hub = node.memory, node.hub
-        memory.sequences = False
+        memory.sequences, memory.elsewhere = False, self
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
@@ -232,6 +233,23 @@ class Cluster:
         if window is None or window.opened.done():
             return None  # it hears what is sent from this node
         return HandshakeRejection(503, "The server cannot reach its backplane, which knows what was sent here.", _LATER)
+
+    # Whose history is asked for (`signalpost.signals.memory.Elsewhere`)
+
+    def knows(self, place: Place) -> bool:
+        """See `Elsewhere.knows`."""
+        self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        return window is None or window.state is State.OPEN
+
+    async def fetch(self, place: Place) -> None:
+        """See `Elsewhere.fetch`."""
+        heard = self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        opened = None if window is None else window.opened
+        waits = [each for each in (heard, opened) if each is not None and not each.done()]
+        if waits and await self._let_in(waits, window) is not None:
+            raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
 
     def _open(self, place: Place) -> Window | None:
         return self.windows.open(place) if self.node.memory.keeps else None

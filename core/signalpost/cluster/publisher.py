@@ -6,6 +6,7 @@ node alone needs no order, and goes to it at once.
 
 import logging
 from asyncio import Future, get_running_loop
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,9 @@ from signalpost.logthrottle import LineTally
 from signalpost.paths import Place
 
 LOG = logging.getLogger("signalpost.cluster")
+
+MOST_EXPECTED = 10_000
+"""Values of this node's own that are expected back."""
 
 _PARCEL = 300  # bytes that one counts for besides its body
 
@@ -116,7 +120,7 @@ class Publisher:
     history: Callable[[Place], HistoryConfig | None] = field(init=False)
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
-    _waiting: dict[tuple[str, int], Publication] = field(init=False, default_factory=dict)
+    _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
 
     def publish(self, publication: Publication) -> Receipt:
@@ -184,6 +188,8 @@ class Publisher:
         """Keep a value that comes back, so that it is not read again."""
         if channel in self.interest:
             self._waiting[channel, number] = publication
+            if len(self._waiting) > MOST_EXPECTED:  # the oldest were lost on their way
+                self._waiting.popitem(last=False)
 
     def forget(self) -> None:
         """Called when the backplane was lost: what was on its way back will not come, or be read from its bytes."""

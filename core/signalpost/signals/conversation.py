@@ -20,6 +20,7 @@ from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
+from signalpost.history.stream import Stream
 from signalpost.jsontext import memory_of
 from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
@@ -436,7 +437,7 @@ class Conversation:
         body: Mapping[str, Any] | None = None
         if request.kind == "presence":
             body = memory.presence.whole(place)
-        elif (stream := memory.stream_of(client, place)) is not None:
+        elif (stream := self._stream_of(place, request)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
             except UnknownPositionError as error:
@@ -449,6 +450,18 @@ class Conversation:
             none = ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}")
             raise RejectedMessageError(none, request.ref)
         return body
+
+    def _stream_of(self, place: Place, request: ServerRequest) -> Stream | None:
+        """Return the stream that a request asks for; None if nothing is kept there.
+
+        Raises:
+            RejectedMessageError: it has yet to be read from the backplane.
+        """
+        try:
+            return self._host.memory.stream_of(self.client, place)
+        except UnavailableError:
+            later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
+            raise RejectedMessageError(later, request.ref) from None
 
     def _asked_place(self, request: ServerRequest) -> Place:
         """Return the place that a request asks for: the client's own, or another one whose signal says who may.
