@@ -116,6 +116,20 @@ async def test_what_is_left_is_not_heard_and_what_is_followed_again_is(rig):
     assert b[1].bodies == [b"v", b"y", b"z"]
 
 
+async def test_a_channel_is_heard_that_is_followed_again_while_it_is_being_left(rig):
+    a = await rig.node("x")
+    rig.stall()
+    a[0].unfollow(["x"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    heard = a[0].follow(["x"])
+    rig.resume()
+    await heard
+    assert await a[0].publish("x", b"1") == 1
+    await settled(a)
+    assert a[1].bodies == [b"1"]
+
+
 async def test_a_channel_that_is_left_before_it_is_heard_keeps_nobody_waiting(rig):
     a = await rig.node()
     first = a[0].follow(["x"])
@@ -177,6 +191,15 @@ async def test_a_number_of_a_publisher_is_kept_once(rig, all_kept):
 async def test_numbers_count_for_each_channel(rig, all_kept):
     a = await rig.node()
     assert [(await a[0].keep(channel, b"", 1, "n1", 7, all_kept)).again for channel in "xyx"] == [False, False, True]
+
+
+async def test_a_number_long_ago_has_its_offset_still(rig, all_kept):
+    a = await rig.node()
+    put = keeper(a[0], all_kept)
+    kept = await asyncio.gather(*(put("x", b"") for _ in range(350)))
+    for number in (3, 120, 349):
+        repeat = a[0].keep("x", b"", 100 + number, "n1", number, all_kept)
+        assert await repeat == kept[number - 1]._replace(again=True)
 
 
 async def test_a_repeat_whose_entry_is_no_longer_kept_is_one_still_and_has_no_offset(rig):
@@ -261,6 +284,22 @@ async def test_entries_end_when_their_time_is_over_and_the_top_outlives_them(rig
     assert Slice(*slice_[:2], tuple(slice_.items)) == Slice(top, 102, ())
     assert await put("x", b"") == Kept(kept.epoch, 3, 103, 0, again=False)
     assert await put("x", b"") == Kept(kept.epoch, 4, 104, 0, again=False)
+
+
+async def test_an_old_entry_ends_while_newer_ones_come(rig):
+    a = await rig.node()
+    put = keeper(a[0], Keep(100_000, 0.2, 60))
+    await put("x", b"")
+
+    async def newest():
+        await put("x", b"")
+        found = await a[0].read("x", None, 100_000)
+        assert all(item.age < 0.2 for item in found.items)
+        return found
+
+    found = await eventually(newest, lambda found: found.items and found.items[0].offset > 1)
+    assert found.before == 100 + found.items[0].offset - 1
+    assert [item.offset for item in found.items] == list(range(found.items[0].offset, found.top.offset + 1))
 
 
 async def test_a_channel_is_forgotten_when_the_time_of_its_top_is_over_and_begins_anew(rig):

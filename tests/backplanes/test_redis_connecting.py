@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from redisserver import RedisServer
+from redisserver import RedisServer, free_port
 
 from signalpost.backplanes.backplane import Keep, Once, RefusedError
 from signalpost.backplanes.redis import RedisBackplane
@@ -11,18 +11,20 @@ from signalpost.backplanes.rediserrors import RIGHTS
 
 KEEP = Keep(100, 60, 600)
 SECRET = "s3cret"
+PONG = b"+PONG\r\n"
 
 
 @pytest.fixture
 async def speaking():
-    """Serve what answers everything with some bytes; return an address for a backplane."""
+    """Serve what answers with some bytes, again and again with the last ones; return an address for a backplane."""
     servers = []
 
-    async def speaking(answer):
+    async def speaking(*answers):
         def speak(reader, writer):
             async def run():
+                left = list(answers)
                 while await reader.read(1000):
-                    writer.write(answer)
+                    writer.write(left.pop(0) if len(left) > 1 else left[0])
                 writer.close()
 
             tasks.append(asyncio.ensure_future(run()))
@@ -137,17 +139,18 @@ async def test_a_database_that_the_server_does_not_have_is_told(server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answers", "told"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no Redis"),
-        (b"*2\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n", "is Redis 6.0.9, and signalpost needs 6.2"),
-        (b"*4\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n", "is a Sentinel"),
-        (b"-ERR unknown command `HELLO`, with args beginning with: \r\n", "refuses it: ERR unknown command"),
-        (b"-DENIED Redis is running in protected mode because\r\n", "takes no connections from elsewhere"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "is no Redis"),
+        ([PONG, b"?\r\n"], "is no Redis"),
+        ([PONG, b"*2\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n"], "is Redis 6.0.9, and signalpost needs 6.2"),
+        ([PONG, b"*4\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n"], "is a Sentinel"),
+        ([PONG, b"-ERR unknown command `HELLO`, with args beginning with: \r\n"], "which is of Redis 6.2 or Valkey"),
+        ([b"-DENIED Redis is running in protected mode because\r\n"], "takes no connections from elsewhere"),
     ],
 )
-async def test_what_is_no_redis_or_an_old_one_is_refused(speaking, answer, told):
-    assert told in await refusal(await speaking(answer))
+async def test_what_is_no_redis_or_an_old_one_is_refused(speaking, answers, told):
+    assert told in await refusal(await speaking(*answers))
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n"])
@@ -157,7 +160,7 @@ async def test_what_is_no_redis_is_refused_where_it_is_shown_a_password(speaking
 
 
 async def test_a_cluster_is_refused(tmp_path):
-    with RedisServer(tmp_path, cluster_enabled="yes") as server:
+    with RedisServer(tmp_path, cluster_enabled="yes", cluster_port=free_port()) as server:
         assert "is a Redis Cluster" in await refusal(server.url)
 
 
@@ -176,12 +179,24 @@ async def test_a_certificate_is_trusted_that_the_environment_names(tmp_path, con
         await backplane.stop()
 
 
+@pytest.mark.parametrize("credentials", ["", f":{SECRET}@"])
+async def test_a_server_with_too_many_clients_is_tried_again(tmp_path, connect, until, credentials):
+    with RedisServer(tmp_path, password=SECRET if credentials else "") as server:
+        with server.client() as client:
+            client.config_set("maxclients", 2)
+            backplane, ear = await connect(server)
+            assert "as many clients as it takes" in ear.why[0]
+            client.config_set("maxclients", 100)
+            await until(lambda: backplane.connected)
+        await backplane.stop()
+
+
 async def test_tls_where_there_is_none_and_none_where_there_is_some_are_guessed(server, tmp_path, connect):
     _, ear = await connect(server.url.replace("redis:", "rediss:"), silence=0.2)
     assert "does not answer; does it speak TLS?" in ear.why[0]
     with RedisServer(tmp_path, tls=True) as secure:
         backplane, ear = await connect(secure.url.replace("rediss:", "redis:").partition("?")[0])
-        assert "closed the connection" in ear.why[0]
+        assert "does it want TLS (rediss://)?" in ear.why[0]
         await backplane.stop()
 
 

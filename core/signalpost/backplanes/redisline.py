@@ -31,7 +31,7 @@ class Line(asyncio.Protocol):
         address: see above.
         on_end: called once, with the reason, when the connection is lost or given up.
         why: it has ended; None while it has not.
-        garbled: whether what came was not the protocol of Redis.
+        garbled: whether what came was not of Redis.
     """
 
     def __init__(self, writer: StreamWriter, address: Address, silence: float) -> None:

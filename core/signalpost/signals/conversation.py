@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
+from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
@@ -440,7 +441,10 @@ class Conversation:
         place = self._asked_place(request)
         body: Mapping[str, Any] | None = None
         if request.kind == "presence":
-            body = memory.presence.whole(place)
+            try:
+                body = memory.presence.whole(place)
+            except UnavailableError:
+                raise _not_yet(request) from None
         elif (stream := self._stream_of(place, request)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
@@ -464,8 +468,7 @@ class Conversation:
         try:
             return self._host.memory.stream_of(self.client, place)
         except UnavailableError:
-            later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
-            raise RejectedMessageError(later, request.ref) from None
+            raise _not_yet(request) from None
 
     def _asked_place(self, request: ServerRequest) -> Place:
         """Return the place that a request asks for: the client's own, or another one whose signal says who may.
@@ -532,7 +535,8 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
-            if not judged and (message.group is not None or message.user is not None):
+            many = message.group is not None or message.user is not None
+            if not judged and (many or (message.client_id and broadcaster.guard.is_beyond(message.client_id))):
                 message.shut = broadcaster.guard.forbidden(self.question(message))
         if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
             target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
@@ -605,13 +609,21 @@ class Conversation:
             if (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
-                return self._host.broadcaster.send_one(value, target, client.path)
+                once = None if message is None or self._host.alone else self._once(message, target)
+                return self._host.broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
         return None
+
+    def _once(self, message: ClientMessage, target: Target) -> Once | None:
+        """Return by what other nodes know a repeat of a message, if it has a `once` and its value is kept."""
+        session = self.session
+        if message.once is None or session is None or not session.lasting or target.whole is None:
+            return None
+        return Once(f"{session.key}:{message.once}", self.rule.config.once)
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
@@ -952,3 +964,9 @@ class Conversation:
                 broadcaster = self._host.broadcaster
                 broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
         answer.acknowledge()
+
+
+def _not_yet(request: ServerRequest) -> RejectedMessageError:
+    """Return the answer to a request for what is being read from the backplane."""
+    later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
+    return RejectedMessageError(later, request.ref)
