@@ -152,7 +152,18 @@ class Recollection(Protocol):
         """Return the position of the value that was just sent to a path; None if it was not kept."""
 
     def present(self, path: str, place: Any = None) -> Sequence[Present]:
-        """Return who is on a path; nobody if its signal has no presence."""
+        """Return who is on a path; nobody if its signal has no presence.
+
+        Raises:
+            UnavailableError: only other nodes know that, which are asked now.
+        """
+
+    async def fetch_present(self, path: str) -> None:
+        """Ask other nodes who is on a path, if this one does not know.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
 
 
 class Moderator(Protocol):
@@ -423,9 +434,23 @@ class PluginView(SharedView):
 
         Raises:
             TypeError: no path is given, and the event has no client.
+            UnavailableError: there are several nodes, and this one does not know the path yet: see `fetch_presence`.
         """
         found, place = self._asked(path)
         return recollection_of(self.shared).present(found, place)
+
+    async def fetch_presence(self, path: str) -> Sequence[Present]:
+        """Return what `presence` does, also of a path that no client of this node is on.
+
+        Of several nodes each knows who is on the paths that it has clients on, and on those without parameters; of
+        others it asks the backplane first. Alone, this waits for nothing.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
+        memory = recollection_of(self.shared)
+        await memory.fetch_present(path)
+        return memory.present(path)
 
     def _asked(self, path: str | None) -> tuple[str, Any]:
         client: Client | None = getattr(self, "client", None)

@@ -188,7 +188,7 @@ class Node:
         self.shared.services.memory = self.memory
         self.limiter = Limiter(plan.config.limits)
         self.limiter.observer = seams.observer
-        self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer)
+        self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer, seams.clock or time)
         self.shared.services.moderator = self.moderation
         self.admitter = Admitter(seams.admission, self.shared, self.moderation, self.limiter)
         if (writer := writer_of(state)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.opening import cluster_of
+from signalpost.cluster.parts import add_parts
 from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
@@ -227,6 +228,7 @@ class Server:
         self.node = node = Node(plan, hub, state, self._seams if cluster is None else cluster.joined_to(self._seams))
         if cluster is not None:
             cluster.serve(node)
+            add_parts(cluster)
         if self._listening is not None:
             self._control = ControlServer(self._listening, node)
         connections: set[ClientConnection] = set()

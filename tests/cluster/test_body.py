@@ -87,7 +87,7 @@ def test_a_place_is_the_same_after_it_was_written(place):
         (Target(user="ann", groups=frozenset({"g"})), "u:ann"),
         (Target(groups=frozenset({"g"})), "g:g"),
         (Target(groups=frozenset({"g", "h"})), "all"),
-        (Target(client=ClientId("n12-abc"), path="/x"), "n:n12"),
+        (Target(client=ClientId("n30gkzsgx-abc"), path="/x"), "n:n30gkzsgx"),
     ],
 )
 def test_the_channel_is_the_narrowest_that_all_receivers_nodes_follow(target, channel):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Top
 from signalpost.cluster.beat import Beat
@@ -22,10 +22,13 @@ from signalpost.cluster.channels import (
 )
 from signalpost.cluster.interest import HOLD, Interest
 from signalpost.cluster.leases import BackplaneLeases
+from signalpost.cluster.moderation import SharedModeration
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
+from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
+from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
@@ -50,42 +53,6 @@ SWEEP = 10
 
 _LAST_WAIT = 1.0  # seconds in which what is under way may be answered when the node stops
 _LATER = {"retry-after": "5"}
-
-
-class Note(NamedTuple):
-    """A note of a node.
-
-    Attributes:
-        node: 64 bits of whoever wrote it; perhaps this node.
-        channel: that brought it.
-        value: of its kind.
-    """
-
-    node: int
-    channel: str
-    value: Any
-
-
-class Part(Protocol):
-    """A part of the cluster that has something of its own on the backplane: presence, moderation, nodes."""
-
-    def backplane_here(self) -> None:
-        """Called when the backplane is there (again): what was told meanwhile was not heard."""
-
-    def missed(self, channel: str) -> None:
-        """Called when something was missed on a channel."""
-
-    def opened(self, place: Place) -> "asyncio.Future[None] | None":
-        """Called for a client of a place that is followed already; return what it waits for, None for nothing."""
-
-    def let_go(self, channel: str) -> None:
-        """Called when a channel is not followed any more."""
-
-    def look(self) -> None:
-        """Called every second."""
-
-    async def stop(self) -> None:
-        """Called when this node stops, while the backplane is still there."""
 
 
 class Cluster:
@@ -125,13 +92,14 @@ class Cluster:
         self.parcels = Parcels(self.interest, patience)
         failures = LineTally(_log_failure, call_later)
         self.publisher = Publisher(
-            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), alone_while_away, failures
+            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), OwnNumbers(), alone_while_away, failures
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
-        self._numbers = HeardNumbers()
+        self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
         self._beat = Beat(backplane, self.origin, self.publisher.write)
         self.notes["beat"] = lambda note: self._beat.heard(note.node)
         self._looking: asyncio.Handle | None = None
@@ -153,8 +121,11 @@ class Cluster:
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
+        self.sessions = SharedSessions(self, memory, hub, self._clock)
+        self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        publisher.who_has = self.sessions.who_has
         self.reload()
 
     def reload(self) -> None:
@@ -168,6 +139,7 @@ class Cluster:
             self._open(client.place)
         for window in self.windows:
             self._open(window.place)
+        self.sessions.write_anew()
 
     async def start(self, deliver: Publish) -> None:
         """See `signalpost.delivery.broker.Broker.start`."""
@@ -175,8 +147,9 @@ class Cluster:
         self.publisher.deliver = deliver
         self.parcels.backplane_lost()
         self._started = True
-        await self.backplane.start(self)
+        # Before it starts: what is told after the parts have read what they share must be heard.
         self.interest.follow([EVERYONE, channel_of_node(self.origin.tag)], lasting=True)
+        await self.backplane.start(self)
         self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def stop(self) -> None:
@@ -195,6 +168,15 @@ class Cluster:
         """Tell all nodes that follow a channel something; it is lost if the backplane is away for too long."""
         self.publisher.tell(channel, {kind: value})
 
+    def monotonic(self) -> float:
+        """Return the seconds of this node's own clock."""
+        return self._clock()
+
+    def forget_node(self, node: int) -> None:
+        """Forget the numbers of a node that is not there any more."""
+        self._numbers.forget_node(node)
+        self._note_numbers.forget_node(node)
+
     # Who comes
 
     def admit(self, request: ConnectRequest) -> "Awaitable[HandshakeRejection | None] | None":
@@ -207,6 +189,7 @@ class Cluster:
         if user is not None:
             channels.append(channel_of_user(user))
         waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
+        waits.append(self.sessions.look_up(request, place))
         window = self._open(place)
         if window is not None:
             waits.append(self._up_to_date(window, request))
@@ -267,6 +250,7 @@ class Cluster:
     def _let_go(self, channel: str) -> None:
         self.windows.close(channel)
         self._numbers.forget_channel(channel)
+        self._note_numbers.forget_channel(channel)
         for part in self.parts:
             part.let_go(channel)
 
@@ -277,12 +261,16 @@ class Cluster:
         found = read_body(body)
         if found is None or channel not in self.interest:
             return
-        verdict = self._numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        is_note = bool(found.flags & Flag.NOTE)
+        numbers = self._note_numbers if is_note else self._numbers
+        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
         if verdict is Verdict.KNOWN:
             return
-        if verdict is Verdict.MISSED:
+        if verdict is Verdict.MISSED and is_note:
+            self._miss_note(channel)
+        elif verdict is Verdict.MISSED:
             self._miss(channel)
-        if found.flags & Flag.NOTE:
+        if is_note:
             self._take_note(found, channel)
         else:
             self._deliver(self.publisher.received(found, channel))
@@ -331,11 +319,14 @@ class Cluster:
         verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
         return verdict is not Verdict.KNOWN
 
+    def _miss_note(self, channel: str) -> None:
+        """Tell the parts that a note is missing: clients have missed nothing by that."""
+        for part in self.parts:
+            part.missed(channel)
+
     def _miss(self, channel: str) -> None:
         """Tell the clients of a channel that something is missing."""
         self.missed += 1
-        for part in self.parts:
-            part.missed(channel)
         target = _whom(channel)
         if target is None:
             return

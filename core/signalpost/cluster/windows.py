@@ -16,7 +16,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from signalpost.backplanes.backplane import AwayError, Backplane, Slice, Top
 from signalpost.cluster.channels import channel_of_place
@@ -63,10 +64,11 @@ class Window:
         place: of its clients.
         stream: that clients read.
         opened: done when it has been read for the first time, or was brought up to date for a client.
-        reading: whether an answer of the backplane is waited for.
+        answer: of the backplane, which is waited for; None if nothing is asked.
+        cause: the epoch of the value because of which it heals; empty if there is another reason.
     """
 
-    __slots__ = ("again", "channel", "heard", "opened", "place", "reading", "state", "stream")
+    __slots__ = ("again", "answer", "cause", "channel", "heard", "opened", "place", "state", "stream")
 
     def __init__(self, place: Place, stream: Stream) -> None:
         self.place = place
@@ -74,7 +76,8 @@ class Window:
         self.stream = stream
         self.state = State.OPENING
         self.heard: list[tuple[Top, int, bytes]] = []  # while it opens or heals
-        self.reading = False
+        self.answer: asyncio.Future[Any] | None = None
+        self.cause = ""
         self.again = False  # too much was heard: it is to be read once more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -173,8 +176,7 @@ class Windows:
         if top.epoch == stream.epoch and top.offset == stream.top + 1 and previous == stream.last:
             self._take(window, top.id, body, self._clock())
         elif not self._knows(stream, top):
-            window.heard.append((top, previous, body))
-            self._heal(window)
+            self._heal(window, top.epoch)
 
     @staticmethod
     def _knows(stream: Stream, top: Top) -> bool:
@@ -190,52 +192,55 @@ class Windows:
         for window in self:
             if window.state is State.OPEN:
                 there.append(window)
-                window.state, window.reading = State.HEALING, True
+                window.state, window.cause = State.HEALING, ""
             else:
                 self._read(window)
-        if not there:
-            return
+        if there:
+            tops = self._backplane.tops([window.channel for window in there])
+            for number, window in enumerate(there):
+                self._expect(window, tops, partial(self._compare_top, window, number))
 
-        def compare_tops(answer: "asyncio.Future[Sequence[Top]]") -> None:
-            tops = _answer(answer)
-            for window in there:
-                window.reading = False
-            if tops is None:
-                return  # it is away again, and this is called again when it is back
-            for window, top in zip(there, tops, strict=True):
-                if self._windows.get(window.channel) is not window:
-                    continue
-                if Position(*top) == window.stream.at:
-                    self._go_on(window)
-                else:
-                    self._read(window)
-
-        self._backplane.tops([window.channel for window in there]).add_done_callback(compare_tops)
+    def _compare_top(self, window: Window, number: int, tops: Sequence[Top]) -> None:
+        if Position(*tops[number]) == window.stream.at:
+            self._go_on(window)
+        else:
+            self._read(window)
 
     def look(self) -> None:
         """Read what is not open once more, if no answer about it is under way: the backplane had refused it."""
         for window in self:
-            if window.state is not State.OPEN and not window.reading:
+            if window.state is not State.OPEN and window.answer is None:
                 self._read(window)
 
     # Reading
 
-    def _heal(self, window: Window) -> None:
-        window.state = State.HEALING
+    def _heal(self, window: Window, cause: str = "") -> None:
+        window.state, window.cause = State.HEALING, cause
         self._read(window)
 
     def _read(self, window: Window, *, whole: bool = False) -> None:
         stream = window.stream
         after = None if whole or window.state is State.OPENING else stream.top
 
-        window.reading = True
+        # What was heard until now is in what is read, or is lost there: held against it, it would be a hole for ever.
+        window.heard.clear()
+        window.again = False
+        read = self._backplane.read(window.channel, after, stream.config.keep)
+        self._expect(window, read, partial(self._take_in, window, whole=after is None))
 
-        def take_in(answer: "asyncio.Future[Slice]") -> None:
-            found, window.reading = _answer(answer), False
+    def _expect(self, window: Window, answer: "asyncio.Future[T]", use: Callable[[T], None]) -> None:
+        """Wait for an answer about a window, and for no other one any more; use it if it comes."""
+        window.answer = answer
+
+        def take(answer: "asyncio.Future[T]") -> None:
+            if window.answer is not answer:
+                return  # another was asked for since, when the backplane was there again
+            window.answer = None
+            found = _answer(answer)
             if found is not None and self._windows.get(window.channel) is window:
-                self._take_in(window, found, whole=after is None)
+                use(found)
 
-        self._backplane.read(window.channel, after, stream.config.keep).add_done_callback(take_in)
+        answer.add_done_callback(take)
 
     def _take_in(self, window: Window, found: Slice, *, whole: bool) -> None:
         """Bring a window to where the backplane is.
@@ -280,15 +285,19 @@ class Windows:
         self._go_on(window)
 
     def _jump(self, window: Window, found: Slice) -> None:
-        """Go on where the backplane has other values: clients are told of what is lost, and read the rest."""
+        """Go on where the backplane has other values: clients are told of what is lost, and read the rest.
+
+        In another epoch something is lost that some node knew, perhaps not this one: its clients may have missed it.
+        Nothing is where nothing was ever sent, and the first value is heard in an epoch that begins with it.
+        """
         stream, epoch = window.stream, found.top.epoch
         common = last_common(stream, found)
-        is_whole = common is not None and common.offset == stream.top
+        is_new = not stream.top and common is not None and window.cause == epoch
         at = base_of(found) if common is None else common
         known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
         position = Position(epoch, at.offset, at.id)
         self._streams.restart(stream, position, stream.before if known else at.id, known)
-        if not is_whole:
+        if not is_new:
             self.lost += 1
             self._outlet.tell_gap(window.place, position)
         for item in found.items:
@@ -297,12 +306,8 @@ class Windows:
 
     def _end_epoch(self, window: Window, epoch: str) -> None:
         """Begin a new epoch, unless another node has done so: positions of the old one name two values."""
-        window.reading = True
 
-        def begin(answer: "asyncio.Future[Top]") -> None:
-            top, window.reading = _answer(answer), False
-            if top is None or self._windows.get(window.channel) is not window:
-                return
+        def begin(_: Top) -> None:
             if epoch and window.state is State.HEALING:
                 LOG.warning(
                     "the backplane has other values on %s than it had: clients are told of a gap", window.stream.place
@@ -310,7 +315,7 @@ class Windows:
             self._read(window)
 
         head_seconds = max(HEAD_SECONDS, window.stream.config.seconds)
-        self._backplane.end_epoch(window.channel, epoch, head_seconds).add_done_callback(begin)
+        self._expect(window, self._backplane.end_epoch(window.channel, epoch, head_seconds), begin)
 
     def _go_on(self, window: Window) -> None:
         """Take what was heard meanwhile, and tell those who wait."""

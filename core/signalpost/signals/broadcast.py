@@ -303,8 +303,7 @@ class SenderBroadcast:
             if message.targeted:
                 target = requested_target(message, sender, broadcaster.canonical_path_for(sender))
                 guard = broadcaster.guard
-                anywhere = target.path is None and target.client is None
-                if guard is not None and anywhere and not (target.groups is None and target.user is None):
+                if guard is not None and _goes_beyond(target, guard):
                     return self._to_many(value, target, guard.closed | message.shut)
                 targets = (target,)
             else:
@@ -316,10 +315,19 @@ class SenderBroadcast:
         return broadcaster.send(value, targets, sender.path)
 
     def _to_many(self, value: Any, target: Target, refused: frozenset[str]) -> Receipt:
-        """Send a value to a group or user that the client chose, except to clients that accept nothing from there."""
+        """Send a value to whom the client chose, except to clients that accept nothing from there."""
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)
+
+
+def _goes_beyond(target: Target, guard: ElsewhereGuard) -> bool:
+    """Return whether a requested target has clients that the guard did not see when it judged the message."""
+    if target.path is not None:
+        return False
+    if target.client is not None:
+        return guard.is_beyond(target.client)
+    return target.groups is not None or target.user is not None
 
 
 class Sender(NamedTuple):

@@ -436,7 +436,10 @@ class Conversation:
         place = self._asked_place(request)
         body: Mapping[str, Any] | None = None
         if request.kind == "presence":
-            body = memory.presence.whole(place)
+            try:
+                body = memory.presence.whole(place)
+            except UnavailableError:
+                raise _not_yet(request) from None
         elif (stream := self._stream_of(place, request)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
@@ -460,8 +463,7 @@ class Conversation:
         try:
             return self._host.memory.stream_of(self.client, place)
         except UnavailableError:
-            later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
-            raise RejectedMessageError(later, request.ref) from None
+            raise _not_yet(request) from None
 
     def _asked_place(self, request: ServerRequest) -> Place:
         """Return the place that a request asks for: the client's own, or another one whose signal says who may.
@@ -528,7 +530,8 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
-            if not judged and (message.group is not None or message.user is not None):
+            many = message.group is not None or message.user is not None
+            if not judged and (many or (message.client_id and broadcaster.guard.is_beyond(message.client_id))):
                 message.shut = broadcaster.guard.forbidden(self.question(message))
         if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
             target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
@@ -948,3 +951,9 @@ class Conversation:
                 broadcaster = self._host.broadcaster
                 broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
         answer.acknowledge()
+
+
+def _not_yet(request: ServerRequest) -> RejectedMessageError:
+    """Return the answer to a request for what is being read from the backplane."""
+    later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
+    return RejectedMessageError(later, request.ref)

@@ -231,9 +231,18 @@ class Memory:
         return stream
 
     def present(self, path: str, place: Place | None = None) -> Sequence[Present]:
-        """Return who is on a path; see `signalpost.events.Recollection.present`."""
+        """Return who is on a path; see `signalpost.events.Recollection.present`.
+
+        Raises:
+            UnavailableError: this node has no clients there, and asks the others only now.
+        """
         places = self._table.places(path) if place is None else (place,)
         return [Present(user, member.n, member.info) for each in places for user, member in self.presence.users(each)]
+
+    async def fetch_present(self, path: str) -> None:
+        """Ask other nodes who is on a path, if it is not known here; see `PluginView.fetch_presence`."""
+        for place in self._table.places(path):
+            await self.presence.fetch(place)
 
     # Clients
 
@@ -251,6 +260,13 @@ class Memory:
             self._absent(before)
             before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
         return session
+
+    def give_up(self, session: Session) -> None:
+        """Send the client of a session away, which another node has now."""
+        guest = self.sessions.release(session)
+        if guest is not None:
+            self._absent(guest)
+            guest.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
 
     def lend_session(self, offered: str, place: Place, client: Client) -> Session:
         """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""
