@@ -169,7 +169,6 @@ def _come_to(crowd: Survivors, left: Running, store: Running) -> Death:
     seconds, mine = time.monotonic() - begin, time.process_time() - mine
     node, stored = (history._cpu_seconds(each.pid) - old for each, old in zip((left, store), cpu, strict=True))
     made = calls(store.port) - before
-    print(dict(made))
     late = crowd.late
     crowd.go_on(history.AFTER_SECONDS)
     crowd.publish(on=False)
