@@ -20,7 +20,8 @@ from nodes import OURS, App, nodes_of
 NOT_RECOVERED = "a client was not recovered"  # as `Crowd` counts it
 NOT_YET = 1 << 60  # more than any number of a value
 NOTICE_SECONDS = 30.0
-READS = ("xrange", "xrevrange", "xread", "get", "getdel")
+STREAM_READS = ("xrange", "xrevrange")
+SESSION_READS = ("hgetall", "get", "getdel")
 WRITES = ("xadd",)
 SCRIPTS = ("evalsha", "eval")
 
@@ -133,7 +134,8 @@ class Death:
         redis_us: of Redis for each of them, what is published meanwhile included.
         node_share: of a core; `redis_share` and `load_share`, that of the clients, which may be the bottleneck.
         late_ms: the latest value for those who stayed at another node, meanwhile.
-        reads: calls of Redis that read a stream, or something for one client, meanwhile.
+        reads: calls of Redis that read what is kept on a path, meanwhile; `sessions` those that read something for one
+            client.
         scripts: that it ran meanwhile, with those that keep a value: `kept`.
         missed: values that were read later.
         missing: values that were not read at all.
@@ -152,6 +154,7 @@ class Death:
     load_share: float
     late_ms: float
     reads: int
+    sessions: int
     scripts: int
     kept: int
     missed: int
@@ -185,7 +188,8 @@ def _come_to(crowd: Survivors, left: Running, store: Running) -> Death:
         redis_share=stored / seconds,
         load_share=mine / seconds,
         late_ms=max(late, default=0.0) * 1e3,
-        reads=sum(made[name] for name in READS),
+        reads=sum(made[name] for name in STREAM_READS),
+        sessions=sum(made[name] for name in SESSION_READS),
         scripts=sum(made[name] for name in SCRIPTS),
         kept=sum(made[name] for name in WRITES),
         missed=crowd.missed,

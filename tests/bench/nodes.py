@@ -146,7 +146,7 @@ def _redis(port: int, _folder: Path) -> list[str]:
 REDIS = Server("redis-server", _redis)
 
 
-def spread(cores: Cores) -> list[Cores]:
+def spread_over(cores: Cores) -> list[Cores]:
     """Return where the first node, the second one, Redis and further nodes run.
 
     The first one has a core for itself; the others have one each while there are some, and else that of the load.
@@ -161,7 +161,7 @@ def spread(cores: Cores) -> list[Cores]:
 @contextmanager
 def nodes_of(app: App, cores: Cores, number: int, *, alone: bool = False) -> Iterator[Nodes]:
     """Start a Redis and nodes of an app, or one that is alone, and stop all in the end."""
-    first, second, store, *further = spread(cores)
+    first, second, store, *further = spread_over(cores)
     folders: list[Path] = []
     with ExitStack() as stack:
         redis = None if alone else stack.enter_context(running(REDIS, store))
