@@ -237,6 +237,17 @@ async def test_state_outlives_a_reload():
         assert await ask(client) == "11"
 
 
+async def test_a_backplane_that_changes_takes_a_restart():
+    text = app_of("signals: [{path: /}]")
+    async with serve(text) as app:
+        changes = await app.reload(text + "backplane: redis://:hunter2@127.0.0.1:1/0\n")
+        assert changes.changes.settings == ("backplane",)
+        assert changes.notes == (
+            "backplane: this node stays with the nodes that it began with until the server restarts",
+        )
+        assert "hunter2" not in str(changes)
+
+
 async def test_the_limit_of_the_state_changes_with_the_plan_and_its_file_with_the_next_start(tmp_path):
     source = """
         from signalpost import signal

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signalpost.auth.identity import Identity
     from signalpost.delivery.client import Client
-    from signalpost.delivery.target import Receipt
-    from signalpost.errors import UnauthorizedError
+    from signalpost.delivery.target import Published, Receipt
+    from signalpost.errors import UnauthorizedError, UnavailableError
     from signalpost.events import (
         ClientEvent,
         FeedEvent,
@@ -53,6 +53,7 @@ __all__ = [
     "MessageData",
     "Outgoing",
     "PluginContext",
+    "Published",
     "Receipt",
     "RouteBinding",
     "RouteEvent",
@@ -63,6 +64,7 @@ __all__ = [
     "TickEvent",
     "TimerBinding",
     "UnauthorizedError",
+    "UnavailableError",
     "Veto",
     "action",
     "feed",
@@ -86,6 +88,7 @@ _HOMES = {
     "MessageData": "signalpost.events",
     "Outgoing": "signalpost.signals.messagefilters",
     "PluginContext": "signalpost.plugins.context",
+    "Published": "signalpost.delivery.target",
     "Receipt": "signalpost.delivery.target",
     "RouteBinding": "signalpost.handlers",
     "RouteEvent": "signalpost.events",
@@ -96,6 +99,7 @@ _HOMES = {
     "TickEvent": "signalpost.events",
     "TimerBinding": "signalpost.handlers",
     "UnauthorizedError": "signalpost.errors",
+    "UnavailableError": "signalpost.errors",
     "Veto": "signalpost.signals.messagefilters",
     "action": "signalpost.plugins.decorators",
     "feed": "signalpost.plugins.decorators",

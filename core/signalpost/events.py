@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import ClientId, Receipt
+from signalpost.delivery.target import ClientId, Published, Receipt
 from signalpost.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.foreign import Code, Seat
 from signalpost.state.state import State
@@ -141,14 +141,36 @@ class Recollection(Protocol):
             ValueError: `since` is no position, or what follows it is not known any more.
         """
 
+    async def fetch(self, path: str) -> None:
+        """Read what is kept of a path from where all nodes keep it.
+
+        Raises:
+            UnavailableError: that cannot be reached.
+        """
+
+    def at_path(self, path: str) -> str | None:
+        """Return the position of the value that was just sent to a path; None if it was not kept."""
+
     def present(self, path: str, place: Any = None) -> Sequence[Present]:
-        """Return who is on a path; nobody if its signal has no presence."""
+        """Return who is on a path; nobody if its signal has no presence.
+
+        Raises:
+            UnavailableError: only other nodes know that, which are asked now.
+        """
+
+    async def fetch_present(self, path: str) -> None:
+        """Ask other nodes who is on a path, if this one does not know.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
 
 
 class Moderator(Protocol):
     """Sends clients away, and keeps them away; see `signalpost.signals.moderation.Moderation`.
 
-    In all methods, `by` is who does it, for the log.
+    In all methods, `by` is who does it, for the log. All of it reaches the clients of all nodes. What is returned
+    counts those of this node: at least so many are concerned.
     """
 
     def kick(
@@ -170,7 +192,7 @@ class Moderator(Protocol):
         """
 
     def ban(self, user: str, seconds: float = 86_400.0, reason: str = "", *, by: str) -> int:
-        """Ban a user, and close its connections; return how many.
+        """Ban a user, and close its connections; return how many of them are of this node.
 
         Raises:
             TypeError: the name is no text.
@@ -335,6 +357,7 @@ class PluginView(SharedView):
     __slots__ = ()
 
     _seat: Seat | None
+    broadcast: Broadcast
 
     @property
     def context(self) -> Any:
@@ -353,6 +376,40 @@ class PluginView(SharedView):
         settings: Mapping[str, Any] = self.context.settings
         return settings
 
+    async def publish(self, value: Any, **target: Any) -> Published:
+        """Send a value, and wait until its place in the order of all nodes is known.
+
+        Args:
+            value: see `Broadcast`.
+            target: see there.
+
+        Returns:
+            Its position, if it is kept, and how many clients it reaches: those of this node, and one for each other
+            node that has some.
+
+        Raises:
+            UnavailableError: it was not sent; the backplane, which all nodes share, cannot be reached.
+        """
+        receipt = self.broadcast(value, **target)
+        if receipt.later is not None:
+            return await receipt.later
+        path = target.get("path")
+        at = recollection_of(self.shared).at_path(path) if isinstance(path, str) and len(target) == 1 else None
+        return Published(at, receipt.matched)
+
+    async def fetch_history(self, path: str, *, since: str | None = None, limit: int = 100) -> History:
+        """Return what `history` does, also of a path that no client of this node is on.
+
+        Of several nodes each knows what is kept of the paths that it has clients on; the rest is read from the
+        backplane first. Alone, this waits for nothing.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached. For other errors see `history`.
+        """
+        memory = recollection_of(self.shared)
+        await memory.fetch(path)
+        return memory.history(path, since, limit)
+
     def history(self, path: str | None = None, *, since: str | None = None, limit: int = 100) -> History:
         """Return the newest values that were sent to a path as a whole, or those that followed a position.
 
@@ -363,6 +420,7 @@ class PluginView(SharedView):
 
         Raises:
             LookupError: the signal of the path has no history.
+            UnavailableError: there are several nodes, and this one does not know the path yet: see `fetch_history`.
             TypeError: no path is given, and the event has no client; or `limit` is no whole number, `since` no text.
             ValueError: `limit` is below 1, `since` is no position, or what follows it is not known any more.
         """
@@ -377,9 +435,23 @@ class PluginView(SharedView):
 
         Raises:
             TypeError: no path is given, and the event has no client.
+            UnavailableError: there are several nodes, and this one does not know the path yet: see `fetch_presence`.
         """
         found, place = self._asked(path)
         return recollection_of(self.shared).present(found, place)
+
+    async def fetch_presence(self, path: str) -> Sequence[Present]:
+        """Return what `presence` does, also of a path that no client of this node is on.
+
+        Of several nodes each knows who is on the paths that it has clients on, and on those without parameters; of
+        others it asks the backplane first. Alone, this waits for nothing.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
+        memory = recollection_of(self.shared)
+        await memory.fetch_present(path)
+        return memory.present(path)
 
     def _asked(self, path: str | None) -> tuple[str, Any]:
         client: Client | None = getattr(self, "client", None)
@@ -683,7 +755,8 @@ class TickEvent(PluginView):
 
     Attributes:
         name: of the job.
-        run: counted from 1 without skipped runs. 0 is a run that was started by hand.
+        run: counted from 1 without skipped runs; runs on other nodes since this one started count, where each run is on
+            one of several. 0 is a run that was started by hand.
         due: when it should have begun; aware.
         arguments: from routes.yaml or the decorator.
         broadcast: see `Broadcast`; without a target it goes to everyone.

@@ -10,6 +10,9 @@ from functools import partial
 from typing import Any
 
 from signalpost.cluster.cluster import Cluster
+from signalpost.cluster.opening import cluster_of
+from signalpost.cluster.parts import add_parts
+from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
@@ -164,6 +167,7 @@ class Server:
         """Listen on all endpoints, start plugins, timers, schedules and feeds.
 
         Raises:
+            ConfigError: the package of its backplane is not installed.
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
             HistoryFileError: the file of the history cannot be used.
@@ -172,6 +176,7 @@ class Server:
                 raised, nothing of the server remains, and plugins that were started are shut down.
         """
         config = self.plan.config
+        refuse_without_package(config)
         ports = bind_ports(config.endpoints, config.source)
         try:
             state = State.open(config.state, config.source)
@@ -219,11 +224,11 @@ class Server:
         self._writer = open_writer()
         hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
         hub.strain = Strain(loop.time, loop.call_later, hub.flush)
-        backplane = self._seams.backplane
-        self._cluster = cluster = None if backplane is None else Cluster(backplane, patience=5.0)
+        self._cluster = cluster = cluster_of(plan.config.backplane, self._seams.backplane)
         self.node = node = Node(plan, hub, state, self._seams if cluster is None else cluster.joined_to(self._seams))
         if cluster is not None:
             cluster.serve(node)
+            add_parts(cluster)
         if self._listening is not None:
             self._control = ControlServer(self._listening, node)
         connections: set[ClientConnection] = set()
@@ -231,7 +236,13 @@ class Server:
         keepalive.shortest = _shortest_silence(plan)
         observer = self._seams.observer
         self._jobs = JobRunner(
-            plan.jobs, node.shared, node.broadcaster, work=node.work, clock=self._clock, observer=observer
+            plan.jobs,
+            node.shared,
+            node.broadcaster,
+            work=node.work,
+            clock=self._clock,
+            observer=observer,
+            leases=None if cluster is None else cluster.leases,
         )
         node.shared.services.jobs = self._jobs
         self._feeds = FeedRunner(
@@ -393,7 +404,7 @@ class Server:
         self._leaving.clear()
         for listener in listeners:
             listener.stop_accepting()
-        drain = ClientDrain(node.hub, patience, running.values, loop.call_later)
+        drain = ClientDrain(node.hub, patience, node.busy, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), self._feeds.stop(patience), drain.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
         await node.generation.plugins.finish_spawned(max(0.0, deadline - loop.time()))

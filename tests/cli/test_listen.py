@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 
+import httpx
 import jwt
 import pytest
 from click.testing import CliRunner
@@ -23,6 +24,11 @@ APP = """
       - {path: /watch}
       - {path: /hello, connected: [{reply: {value: "{{ request.headers['x-name'] }}"}}]}
       - {path: /closing, connected: [{close: {reason: enough}}]}
+"""
+
+WITHOUT_WEBSOCKETS = """
+    endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}]
+    signals: [{path: /rooms/<room>, rebroadcast: path, history: {keep: 100, replay: 100}}]
 """
 
 
@@ -128,6 +134,21 @@ class TestWhatComes:
             assert result.stdout == '{"a":1}\n'
 
     @pytest.mark.slow  # waits half a second at least
+    async def test_an_app_without_websockets_is_listened_to_by_events(self, listen):
+        async with serve(WITHOUT_WEBSOCKETS) as app:
+            async with httpx.AsyncClient() as poster:
+                for value in ("hi", {"a": 1}):
+                    answer = await poster.post(app.url() + "/rooms/blue", json={"message": value})
+                    assert answer.status_code == 202
+            result = await listen(app.url() + "/rooms/blue", "--count", "2")
+            address = app.url().replace("http", "ws")
+            assert result.stdout.splitlines() == ["hi", '{"a": 1}']
+            assert result.stderr == f"connected to {address}/rooms/blue (by server-sent events)\n"
+            assert (await listen(app.url() + "/nope")).stderr == (
+                f"signalpost: {address}/nope answered HTTP 400: There are no WebSockets at this address\n"
+            )
+            assert "There are no WebSockets" in (await listen(app.url() + "/rooms/blue", "--plain")).stderr
+
     async def test_a_connection_that_breaks_is_made_again(self, listen):
         left = ["one", "two"]
 

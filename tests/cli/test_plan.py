@@ -118,6 +118,24 @@ def test_another_file_may_be_compared_with(write, planned, folder):
     assert changes == CHANGED
 
 
+def test_what_stays_until_a_restart_is_a_note(write, folder, signalpost):
+    write("backplane: redis://10.0.0.5/0\nstate: {limit: 1KiB}")
+    (folder / "routes.yaml").rename(folder / "old.yaml")
+    write("backplane: redis://:hunter2@10.0.0.6/0\nstate: {limit: 1MiB}")
+    shown = signalpost("plan", "--against", "old.yaml").output
+    assert "~state.limit, ~backplane" in shown
+    assert shown.splitlines()[-1] == (
+        "note: backplane: this node stays with the nodes that it began with until the server restarts"
+    )
+    assert "hunter2" not in shown
+
+
+def test_the_moments_of_a_timer_that_nodes_share_are_shown(write, planned):
+    write("backplane: redis://10.0.0.5/0\ntimers: [{name: t, every: 1h, broadcast: {value: 1}}]")
+    _, (_, (_, _, (_, runs))) = planned()
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:00:00 UTC(, )?){5}", runs)
+
+
 def test_the_next_five_runs_of_each_job_are_shown_with_their_zone(write, planned):
     write(NEW)
     _, (_, jobs, _) = planned()

@@ -216,3 +216,18 @@ def test_through_a_pipe_every_row_is_one_line_and_has_no_colour(app, process, co
 def test_a_terminal_shows_headings_in_bold_and_no_color_is_heard(app, terminal):
     assert "\x1b[1mweb" in terminal("routes")
     assert "\x1b" not in terminal("routes", NO_COLOR="1")
+
+
+def test_where_nodes_share_jobs_each_says_on_which_it_runs(write, signalpost):
+    write("""
+        backplane: redis://app:hunter2@10.0.0.5/0
+        timers:
+          - {name: first, every: 1h, broadcast: {value: 1}}
+          - {name: all, every: 1h, on: every, broadcast: {value: 1}}
+        schedules: [{name: nightly, cron: "0 0 * * *", on: one, timezone: Europe/London, broadcast: {value: 1}}]
+    """)
+    shown = signalpost("routes").output
+    assert "every 3600 s, on one node " in shown
+    assert "every 3600 s, on every node " in shown
+    assert "0 0 * * * Europe/London, on one node " in shown
+    assert "hunter2" not in shown

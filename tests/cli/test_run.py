@@ -353,3 +353,16 @@ def test_a_second_signal_ends_run_at_once_whatever_does_not_end(write, run, ende
         while server.process.poll() is None:
             server.process.send_signal(number)
     assert ended(server.process) == (128 + number, "", "")
+
+
+def test_a_backplane_whose_package_is_missing_is_refused_at_its_place(write, process):
+    write("backplane: redis://app:hunter2@10.0.0.5/0", gone="import sys\nsys.modules['redis'] = None")
+    server = process("run")
+    out, told = server.communicate(timeout=30)
+    assert (server.returncode, out) == (1, "")
+    assert told == (
+        "routes.yaml:4:12: backplane: it needs a package that is not installed here: pip install 'signalpost[redis]'\n"
+        "    backplane: redis://app:*******@10.0.0.5/0\n"
+        "               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "1 problem\n"
+    )

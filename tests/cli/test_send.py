@@ -49,6 +49,13 @@ class TestTheAnswer:
             result = await send(app.url() + "/echo", '{"message": [1]}', "--json")
             assert json.loads(result.stdout) == {"reply": {"value": [1]}}
 
+    async def test_an_app_without_websockets_answers_a_post(self, send):
+        async with serve(APP.replace("protocol: ws", "protocol: http, fallbacks: [sse]")) as app:
+            assert (await send(app.url() + "/echo", "hi")).stdout == "hi\n"
+            assert (await send(app.url() + "/strict", "42")).stderr.startswith(
+                "signalpost: refused: schema-mismatch at"
+            )
+
     async def test_a_refusal_says_why_and_fails(self, send):
         async with serve(APP) as app:
             result = await send(app.url() + "/strict", "42")

@@ -130,6 +130,10 @@ class Pages:
         """Take the network away, or give it back."""
         await self._context.set_offline(on)
 
+    async def looked_at(self) -> None:
+        """Tell the page what a browser tells one whose tab is in front again."""
+        await self.page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+
     async def sleep(self, seconds: float) -> None:
         """Let timers stand still, and the clock go on."""
         await self.page.clock.fast_forward(seconds * 1000)
@@ -158,6 +162,7 @@ async def main() -> None:
             "stored": pages.stored,
             "without_workers": pages.without_workers,
             "offline": pages.offline,
+            "looked_at": pages.looked_at,
             "sleep": pages.sleep,
             "tick": pages.tick,
         }

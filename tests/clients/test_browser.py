@@ -46,6 +46,16 @@ async def test_a_machine_without_a_network_still_reaches_itself(page, scripted):
     await page.offline(on=False)
 
 
+async def test_a_page_that_is_looked_at_again_does_not_sit_out_its_wait(page, scripted):
+    await page.clock()
+    await page.open("r", url=scripted.url, path="/p")
+    await (await scripted.accept()).drop()
+    await page.next("state", name="waiting")
+    await page.looked_at()
+    await (await scripted.accept()).welcome()
+    await page.next("state", name="connected")
+
+
 async def test_a_machine_that_wakes_up_asks_before_it_gives_up(make_driver, scripted):
     page = await make_driver("chromium", playwright_clock=True)
     await page.open("r", url=scripted.url, path="/p")

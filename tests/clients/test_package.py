@@ -12,7 +12,7 @@ from signalpost import __version__
 
 BIN = Path(__file__).parent / "node_modules" / ".bin"
 FOLDER = MODULE.parent
-MOST_BYTES = 8_192
+MOST_BYTES = 8_000
 
 SIGNALS = """
 export interface Signals {

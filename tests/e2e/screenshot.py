@@ -136,6 +136,7 @@ def restart(browser: Browser, app: Path) -> Iterator[list[bytes]]:
             expect(page.locator("#state")).to_have_text("Connected", timeout=60_000)
         for page in pages:
             expect(page.locator(".message")).to_have_count(len(BEFORE) + len(MEANWHILE))
+            expect(page.locator("#people .person")).to_have_count(2)
         talk(pages, AFTER)
         yield [still(page) for page in pages]
 

@@ -14,11 +14,12 @@ OWN_PAGE = """<!doctype html><title>own</title>
 """
 ROUTES = """
 endpoints:
-  - {{name: web, address: 127.0.0.1, port: {web}, protocol: http, origins: [{listed}]}}
+  - {{name: web, address: 127.0.0.1, port: {web}, protocol: http, fallbacks: [sse], origins: [{listed}]}}
   - {{name: live, address: 127.0.0.1, port: {web}, protocol: ws}}
 routes:
   - {{path: /own, file: web/own.html}}
   - {{path: /shy, file: web/own.html, headers: {{referrer-policy: no-referrer}}}}
+  - {{path: /signalpost.js, client: true}}
   - {{path: /rings, method: GET, do: [{{respond: {{json: "{{{{ state.rings | default(0) }}}}"}}}}]}}
   - path: /bell
     do:
@@ -26,6 +27,7 @@ routes:
       - {{respond: {{json: "{{{{ state.rings }}}}"}}}}
 signals:
   - {{path: /}}
+  - {{path: /rooms/blue, rebroadcast: path, history: 10}}
 """
 
 
@@ -145,6 +147,35 @@ def test_a_listed_page_may_send_json_and_read_the_answer_and_another_may_not(tar
     page.goto(attacker.replace("attacker.test", "friend.test"))
     assert page.evaluate(ring, f"{target.url}/bell") == 1
     assert rings(target) == 1
+
+
+@pytest.mark.slow
+def test_a_listed_page_reads_events_and_has_the_client_without_a_websocket_and_another_has_nothing(
+    target: Any, attacker: str, page: Page
+):
+    read = """url => new Promise(done => {
+        const source = new EventSource(`${url}/rooms/blue`);
+        source.onopen = () => fetch(`${url}/rooms/blue`, {method: "POST", body: '{"message": "posted"}'});
+        source.onmessage = ({data}) => { source.close(); done(data) };
+        source.onerror = () => done("refused");
+    })"""
+    ask = """async url => {
+        globalThis.WebSocket = class {
+            constructor() { setTimeout(() => this.onclose({code: 1006, reason: ""})) }
+            close() {}
+        };
+        const {connect} = await import(`${url}/signalpost.js`);
+        const room = connect(url).open("/rooms/blue");
+        const {kind} = await room.ask({message: "asked"}); // with a session, so that the browser asks before
+        const {signals} = await room.history();
+        room.close();
+        return [kind, ...signals.map(({value}) => value)];
+    }"""
+    page.goto(attacker)
+    assert page.evaluate(read, target.url) == "refused"
+    page.goto(attacker.replace("attacker.test", "friend.test"))
+    assert page.evaluate(read, target.url) == "posted"
+    assert page.evaluate(ask, target.url) == ["ack", "posted", "asked"]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from signalpost.config.model import ScheduleTiming, TimerTiming
 from signalpost.delivery.target import Receipt
 from signalpost.events import Shared, TickEvent
 from signalpost.handlers import Handler, HandlerKind
+from signalpost.jobs.leases import Leases
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Job
@@ -54,6 +55,7 @@ class World:
         glance: seconds after which that would be noticed.
         runs: of all handlers, each as its event and when it began.
         sent: all broadcasts, as value, path, group and client.
+        leases: by which this node agrees with others on who runs a job.
 
     """
 
@@ -61,6 +63,7 @@ class World:
     glance: float = 60
     runs: list[tuple[TickEvent, datetime]] = field(default_factory=list)
     sent: list[tuple[Any, str | None, str | None, str | None]] = field(default_factory=list)
+    leases: Leases | None = None
 
     def now(self) -> datetime:
         return self.base + timedelta(seconds=asyncio.get_running_loop().time())
@@ -74,7 +77,8 @@ class World:
         return Receipt(0, 0, 0)
 
     def runner(self, *jobs: Job) -> JobRunner:
-        return JobRunner(jobs, Shared(asyncio.Lock(), State()), self.broadcast, clock=self.clock)
+        shared = Shared(asyncio.Lock(), State())
+        return JobRunner(jobs, shared, self.broadcast, clock=self.clock, leases=self.leases)
 
     def sending(self, value: Any, **target: str) -> Program:
         """Give a list of actions that only broadcasts."""

@@ -226,3 +226,14 @@ async def test_white_box_a_wake_up_that_is_on_its_way_begins_nothing_after_stop(
     runner._scheduler.wakeup()
     await runner.stop()
     assert world.runs == []
+
+
+async def test_a_paused_job_begins_no_runs_until_it_goes_on_at_its_next_moment(world):
+    runner = await world.live(6, world.timer(5))
+    runner.pause("tick")
+    await asyncio.sleep(11)
+    assert world.began() == [5]
+    runner.resume("tick")
+    await asyncio.sleep(4)
+    assert world.began() == [5, 20]
+    assert world.numbers == [1, 2]

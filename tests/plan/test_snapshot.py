@@ -27,6 +27,7 @@ signals: [{path: /, schema: {type: object}, slow: {policy: latest}}, {path: "/ro
 timers: [{name: t, every: 1s, broadcast: {value: x}}]
 schedules: [{name: s, cron: "0 0 * * *", timezone: Europe/London, start: 2027-01-01, broadcast: {value: x}}]
 limits: {rate: 10/s}
+backplane: {url: "redis://app:hunter-2@10.0.0.5/0", name: shop}
 """
 PRINT = """
 import json, sys

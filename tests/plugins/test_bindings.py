@@ -66,6 +66,8 @@ WRONG = {
     "limit": (timer("x", every=1, limit=-1), TimerBinding(1, limit=-1)),
     "skip": (timer("x", every="1d", skip=10_000_000), TimerBinding(86400, skip=10_000_000)),
     "a switch": (timer("x", every=1, on_start="no"), TimerBinding(1, on_start="no")),
+    "nodes": (timer("x", every=1, on="all"), TimerBinding(1, on="all")),
+    "nodes as no text": (schedule("x", cron="@daily", on=["one"]), ScheduleBinding(("@daily",), on=["one"])),
     "arguments": (timer("x", every=1, arguments=["a"]), TimerBinding(1, arguments=["a"])),
     "cron": (schedule("x", cron="61 * * * *"), ScheduleBinding(("61 * * * *",))),
     "crons": (schedule("x", cron=(5,)), ScheduleBinding((5,))),

@@ -20,6 +20,7 @@ from signalpost import (
     signal,
     timer,
 )
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.errors import PluginError
 from signalpost.plugins.marks import marks_of
 
@@ -93,6 +94,12 @@ def test_a_timer_takes_durations_as_routes_yaml_does(handler):
     made = timer("t", every="250ms", limit=3, skip=1, on_start=True, arguments={"a": 1})(handler)
     assert handlers_of(made)[0].bindings == (TimerBinding(0.25, limit=3, skip=1, on_start=True, arguments={"a": 1}),)
     assert handlers_of(timer("u", every=2)(handler))[0].bindings == (TimerBinding(2.0),)
+
+
+def test_a_job_says_on_which_nodes_it_runs(handler):
+    bound = timer("t", every=2, on="every"), schedule("n", cron="@daily", on="one"), timer("u", every=2)
+    found = [handlers_of(decorate(handler))[0].bindings[0].on for decorate in bound]
+    assert found == [RunsOn.EVERY, RunsOn.ONE, None]
 
 
 def test_a_schedule_takes_one_or_several_expressions_and_reads_naive_moments_in_its_zone(handler):

@@ -320,6 +320,6 @@ async def test_handlers_that_are_cancelled_with_their_client_run_under_the_guard
             *[("SystemExit", 'handler "raises" of plugin cancellable')] * 2,
             *[("CancelledError", 'handler "cancels itself" of plugin cancellable')] * 2,
         ]
-    (line,) = (text for text in map(logging.LogRecord.getMessage, caplog.records) if "blocked the loop" in text)
-    assert line.startswith('handler "blocks" of plugin cancellable (')
+    told = [text for text in map(logging.LogRecord.getMessage, caplog.records) if "blocked the loop" in text]
+    (line,) = (text for text in told if text.startswith('handler "blocks" of plugin cancellable ('))  # any may be slow
     assert line.endswith("on /blocks: nobody else was served meanwhile")

@@ -75,6 +75,7 @@ class BuiltIn(ActionRule):
     """A built-in action.
 
     Attributes:
+        counted: as `effect`, and awaited, where a list asks how many clients all nodes have; None is `effect`.
         effect: called with the rendered options. It acts only through the event. It raises ValueError or
             TypeError, with words for the author of the step, if the value of a template is invalid.
         compile: creates a step of it.
@@ -85,6 +86,7 @@ class BuiltIn(ActionRule):
     """
 
     effect: Effect = _do_nothing
+    counted: Effect | None = None
     compile: Callable[[Draft], Step | None] = compile_options
     waits: bool = False
     changes: bool = False

@@ -12,6 +12,7 @@ from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
 from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
+from signalpost.errors import UnavailableError
 from signalpost.events import HandshakeRequest, MessageData
 from signalpost.signals.permissions import Asker
 
@@ -76,7 +77,7 @@ def _history(run: Run) -> Callable[..., list[Any]]:
         """Return the newest values that were sent to a path, oldest first."""
         try:
             return [kept.value for kept in run.event.history(path, limit=n).values]
-        except LookupError as error:
+        except (LookupError, UnavailableError) as error:
             raise OptionError(str(error)) from None
 
     return history
@@ -85,7 +86,10 @@ def _history(run: Run) -> Callable[..., list[Any]]:
 def _presence(run: Run) -> Callable[..., list[Any]]:
     def presence(path: str) -> list[Any]:
         """Return who is on a path."""
-        return [asdict(each) for each in run.event.presence(path)]
+        try:
+            return [asdict(each) for each in run.event.presence(path)]
+        except UnavailableError as error:
+            raise OptionError(str(error)) from None
 
     return presence
 

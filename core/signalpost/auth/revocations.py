@@ -116,7 +116,19 @@ class Revocations:
             return REVOKED
         return None
 
+    def row(self, kind: Kind, name: str) -> RevokedRow | None:
+        """Return what is known of a ban or revocation, which may have ended; None if nothing is."""
+        return self._rows.get(RevokedKey(kind, name))
+
     # Changing
+
+    def put(self, key: RevokedKey, row: RevokedRow | None) -> None:
+        """Set what is known of a ban or revocation, as another node knows it; None is nothing."""
+        if row is not None:
+            self._rows[key] = row
+            self._tell(key, row)
+        elif self._rows.pop(key, None) is not None:
+            self._tell(key, GONE)
 
     def ban(self, user: str, seconds: float = DAY) -> None:
         """Refuse a user for so many seconds.

@@ -13,7 +13,6 @@
 // gap, ack, reply, error, presence, alive, bye and others). All are handed on: more will come.
 
 const NAME = "signalpost";
-const WORKER = "signalpost 1 "; // before the name of the SharedWorker; another number whenever its messages change
 
 const LEAST_WAIT_MS = 500;
 const MOST_WAIT_MS = 20_000;
@@ -28,12 +27,12 @@ const SOCKET_TRIES = 2; // WebSockets that fail in a row before events are tried
 const QUIET_MS = 15_000; // after this long without a word the server is asked
 const SIGN_MS = 20_000; // for anything to come after that
 const LOOK_MS = 5_000;
+const ASLEEP_MS = 15_000; // between two looks
 
 const ANSWER_MS = 30_000; // for the answer to `ask`, unless the app says otherwise
 const LONGEST_TIMER_MS = 2 ** 31; // from here on timers fire at once
 const MOST_UNREAD = 10_000; // values that wait for one iterator
 
-const page = globalThis; // a worker and node have one, too
 const OPEN = 1; // of a WebSocket; here for its size
 const BROKEN = 1006; // the code of an end that nobody has explained (RFC 6455 section 7.4.1)
 const NO_TOKEN = 4401;
@@ -45,8 +44,13 @@ const WAITING = "waiting";
 const ONLINE = "online";
 const OFFLINE = "offline";
 const CLOSED = "closed";
+const CLOSE = "close";
 const STATE = "state";
 const WELCOME = "welcome";
+const ERROR = "error";
+
+const WORKER = `${NAME} 1 `; // before the name of the SharedWorker; another number whenever its messages change
+const page = globalThis; // a worker and node have one, too
 
 /** Why a message has no good answer: `code` (of the server, or timeout, closed), `pointer`, `detail`. */
 export class SignalpostError extends Error {
@@ -63,15 +67,14 @@ export function connect(url, options) {
 }
 
 /** Put values into the places of a path, such as `/rooms/<room>`. */
-function fill(pattern, params) {
-  return pattern.replace(/<(\w+)(:\w+)?>/g, (place, name, type) => {
+const fill = (pattern, params) =>
+  pattern.replace(/<(\w+)(:\w+)?>/g, (place, name, type) => {
     let text = encodeURIComponent(params[name] ?? "");
     if (type === ":path") text = text.replaceAll("%2F", "/");
     // An address with empty segments or dots would be another one.
     if (/(^|\/)\.{0,2}(\/|$)/.test(text)) throw new TypeError(`${place} needs a value`);
     return text;
   });
-}
 
 /** Keep a path of the server open; returns it as an app sees it. */
 function openRoom(base, path, { token, store, shared, query }) {
@@ -83,7 +86,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   const key = `${NAME} ${path}?${seat.query}`;
   const memory = {}; // of a link of its own: at, session, known
   let signs = []; // who waits for a sign of life
-  let version; // of presence; undefined: the whole was asked for
+  let version; // of presence; NaN: the whole was asked for
 
   const room = {
     path,
@@ -107,10 +110,10 @@ function openRoom(base, path, { token, store, shared, query }) {
         const settle = (kind, body) => {
           clearTimeout(timer);
           asks.delete(ref);
-          if (kind === "error") reject(new SignalpostError(body));
+          if (kind === ERROR) reject(new SignalpostError(body));
           else resolve({ kind, ...body });
         };
-        const timer = timeout < LONGEST_TIMER_MS && setTimeout(() => settle("error", { code: "timeout" }), timeout);
+        const timer = timeout < LONGEST_TIMER_MS && setTimeout(() => settle(ERROR, { code: "timeout" }), timeout);
         asks.set(ref, { whole, settle });
         if (isIn(CLOSED)) end();
         else room.send(whole);
@@ -147,6 +150,8 @@ function openRoom(base, path, { token, store, shared, query }) {
     },
   };
   const isIn = (name) => room.state.name === name;
+  /** Call who listens: each on its own, since the fault of one must not keep others, or the link, from going on. */
+  const emit = (kind, body) => listeners[kind]?.forEach((listener) => queueMicrotask(() => listener(body)));
   const tellGap = (why) => emit("gap", { path: room.path, why });
 
   function hand(signal) {
@@ -162,7 +167,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   }
 
   function end() {
-    for (const { settle } of asks.values()) settle("error", { code: CLOSED, detail: room.state.reason });
+    for (const { settle } of asks.values()) settle(ERROR, { code: CLOSED, detail: room.state.reason });
     for (const { queue } of readers) queue.close();
     readers.clear();
   }
@@ -178,7 +183,7 @@ function openRoom(base, path, { token, store, shared, query }) {
       if (isIn(CLOSED)) end();
     } else if (kind === "sign") {
       signs.shift()?.(true);
-    } else if (kind !== "close") {
+    } else if (kind !== CLOSE) {
       emit("frame", { kind, body });
     }
     if (kind === WELCOME) {
@@ -214,17 +219,12 @@ function openRoom(base, path, { token, store, shared, query }) {
   }
 
   function askWhoIsThere() {
-    version = undefined;
+    version = NaN;
     room.send({ [NAME]: { presence: {} }, ref: randomId() }); // after a reconnect it comes unasked
   }
 
-  /** Call who listens: each on its own, since the fault of one must not keep others, or the link, from going on. */
-  function emit(kind, body) {
-    for (const listener of listeners[kind] ?? []) queueMicrotask(() => listener(body));
-  }
-
   function quit(name) {
-    link("close");
+    link(CLOSE);
     hear(STATE, { name });
   }
 
@@ -234,16 +234,16 @@ function openRoom(base, path, { token, store, shared, query }) {
     store.removeItem(key);
   } catch {} // there is no store, or it is not open to this page
 
-  const listen = (target, kind, listener) => target?.addEventListener?.(kind, listener, leaving);
+  const listen = (kind, listener) => page.addEventListener?.(kind, listener, leaving);
   const passOn = ({ type }) => link(type);
-  listen(page, ONLINE, passOn);
-  listen(page, OFFLINE, passOn);
-  listen(page.document, "visibilitychange", () => document.hidden || link(ONLINE));
-  listen(page, "pagehide", ({ persisted }) => {
+  listen(ONLINE, passOn);
+  listen(OFFLINE, passOn);
+  listen("visibilitychange", () => document.hidden || link(ONLINE));
+  listen("pagehide", ({ persisted }) => {
     if (persisted && !isIn(CLOSED)) quit(OFFLINE); // an open socket keeps a page from being shown again as it was
     store?.setItem(key, JSON.stringify({ ...memory, known: memory.at }));
   });
-  listen(page, "pageshow", () => {
+  listen("pageshow", () => {
     if (!isIn(OFFLINE)) return;
     store?.removeItem(key);
     link("open", seat);
@@ -276,7 +276,7 @@ function openRoom(base, path, { token, store, shared, query }) {
  *  close   {code, reason}
  *  sign    of life, for which somebody asked */
 function makeLink({ base, path, query, token, memory = {} }, tell) {
-  let where; // the server is; undefined: it is to be asked
+  let where = null; // the server is; null: it is to be asked
   let lastWhere; // when it was good
   let transport;
   let streams; // it is events
@@ -301,6 +301,9 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     clearTimeout(timer);
     timer = setTimeout(job, ms);
   };
+  /** A machine without a network still reaches itself. */
+  const networkIsGone = () =>
+    page.navigator?.onLine === false && !/^\w+:\/\/(127\.|\[::1|[^/]*localhost[:/])/.test(base);
   const say = (name, more) => {
     state = name;
     tell(STATE, { name, ...more });
@@ -308,12 +311,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
 
   /** Try now, whatever the wait. */
   async function open() {
-    const ours = giveUp();
+    giveUp();
+    const ours = attempt;
     // What was given up is nobody's business any more.
     const end = (how) => ours === attempt && broken(told ?? how);
     const take = (frame, text) => ours === attempt && read(frame, text);
     say(CONNECTING);
-    told = welcomed = undefined;
+    told = welcomed = null;
     later(PATIENCE_MS, end);
     try {
       const found = where ?? (await whereabouts(base, lastWhere));
@@ -339,7 +343,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       asking.push(onSign);
       askedAt ||= now();
     }
-    return transport.send(typeof message === "string" ? message : JSON.stringify(message), message);
+    transport.send(typeof message === "string" ? message : JSON.stringify(message), message);
+    return !(transport.readyState > OPEN); // events have none
   }
 
   /** Show another token on the connection that there is. If none can be had now, or judged, the next look tries it. */
@@ -387,8 +392,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       let lost;
       if (kind === "alive") asking.shift()?.();
       // The position is that of the last value that was read, and of nothing else: an ack names one, too, but may
-      // overtake values that come before it.
-      if ((kind === "signal" && at) || kind === "gap") memory.at = at;
+      // overtake values that come before it. A gap that names none is of values that are not kept.
+      if (kind === "signal" ? at : kind === "gap" && at !== undefined) memory.at = at;
       if (kind === WELCOME) {
         lost = memory.known && recovered === undefined; // else the server itself says what is missing
         memory.known = true;
@@ -410,7 +415,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
         leastWait = Math.min(retry_ms > LEAST_WAIT_MS ? retry_ms : LEAST_WAIT_MS, LONGEST_BYE_MS);
         notBefore = now() + leastWait;
       }
-      if (kind === "close") told = body;
+      if (kind === CLOSE) told = body;
       else tell(kind, body);
       if (lost) tell("gap", { path, why: "unknown" });
     }
@@ -419,13 +424,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   /** Look again and again whether the line is alive. */
   function look() {
     // Hidden tabs and closed laptops sleep: what came may be unread.
-    if (askedAt && now() - lookedAt > 3 * LOOK_MS) askedAt = now();
+    if (askedAt && now() - lookedAt > ASLEEP_MS) askedAt = now();
     lookedAt = now();
     later(LOOK_MS, look);
     if (stale) renew();
     if (lookedAt - heardAt > QUIET_MS) online();
     if (askedAt && lookedAt - askedAt > SIGN_MS) {
-      where = undefined;
+      where = null;
       broken();
     }
   }
@@ -433,11 +438,11 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   function broken({ code = BROKEN, reason = "", type } = {}) {
     giveUp(type); // of an event of a WebSocket, which has ended: node 20 fails if it is closed again
     if (!welcomed) {
-      where = undefined;
+      where = null;
       // A code of the server's own came by a WebSocket that works.
       misses = streams ? 0 : misses + (code < 4000);
     }
-    tell("close", { code, reason });
+    tell(CLOSE, { code, reason });
     // The server meant it: it refused this client by policy (1008, 4403), a handler sent it away (4009), or another
     // connection has the session now (4410), and would lose it again if this one came back.
     if ([1008, 4009, 4403, TAKEN_OVER].includes(code)) {
@@ -466,20 +471,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     }
   }
 
-  /** Let go of the transport, of who asks it, and of whatever was about to be done; returns the number of what comes
-   *  next. */
+  /** Let go of the transport, of who asks it, and of whatever was about to be done. */
   function giveUp(ended) {
     clearTimeout(timer);
     asking = [];
     askedAt = 0;
     attempt += 1; // before the close, which node 20 tells at once
     if (!ended) transport?.close();
-    return attempt;
-  }
-
-  /** A machine without a network still reaches itself. */
-  function networkIsGone() {
-    return page.navigator?.onLine === false && !/^\w+:\/\/(127\.|\[::1|[^/]*localhost[:/])/.test(base);
   }
 
   return { open, send, online, offline, close };
@@ -490,22 +488,21 @@ async function whereabouts(base, last) {
   const socket = base.replace(/^http/, "ws");
   const stream = base.replace(/^ws/, "http");
   const own = [socket, stream];
-  try {
-    if (base === socket) return own;
-    const options = { cache: "no-store", signal: AbortSignal.timeout(WHEREABOUTS_MS) };
-    const answer = await fetch(new URL(`/.well-known/${NAME}`, base), options);
-    last = own; // if it answers something else, nothing is known
-    const told = await answer.json();
-    last = [beside(told.url, socket), "sse" in told && beside(told.sse, stream)];
-  } catch {} // there is no answer
+  if (base !== socket) {
+    try {
+      const signal = AbortSignal.timeout(WHEREABOUTS_MS);
+      const answer = await fetch(new URL(`/.well-known/${NAME}`, base), { signal }); // no cache has it
+      last = own; // if it answers something else, nothing is known
+      const told = await answer.json();
+      last = [beside(told.url, socket), "sse" in told && beside(told.sse, stream)];
+    } catch {} // there is no answer
+  }
   return last ?? own;
 }
 
 /** Where a server says that something is; none is the page's own address, as behind a proxy. A page that came by TLS
  *  may not go on without: then something in front speaks TLS for the server. */
-function beside(told, own) {
-  return told?.startsWith(own.split(":")[0]) ? told : own;
-}
+const beside = (told, own) => (told?.startsWith(own.split(":")[0]) ? told : own);
 
 // ---- Transports: they tell of what is read, and of their end ----
 
@@ -515,13 +512,7 @@ function openSocket(address, { session }, bearer, read, end) {
   const socket = new WebSocket(address, protocols.filter((each) => each)); // those that there are
   socket.onmessage = ({ data }) => read(0, data);
   socket.onclose = socket.onerror = end; // of a connection that fails, node 20 tells an error alone
-  return {
-    send(text) {
-      socket.send(text);
-      return socket.readyState === OPEN;
-    },
-    close: () => socket.close(),
-  };
+  return socket;
 }
 
 /** Events by fetch: an EventSource has no headers. What is sent goes by requests of its own, one after the other. */
@@ -596,9 +587,7 @@ function openStream(address, memory, bearer, read, end, url) {
 }
 
 /** As `crypto.randomUUID` is, which browsers keep from pages that came without TLS. */
-function randomId() {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
+const randomId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 // ---- One link for all tabs ----
 
@@ -631,7 +620,7 @@ function makeHost(seat) {
     const [kind, body] = told;
     if (kind === STATE) {
       state = told;
-      welcome = undefined;
+      welcome = null;
       owners.clear();
     }
     if (kind === WELCOME) welcome = [WELCOME, { ...body, late: true }];

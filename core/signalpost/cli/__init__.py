@@ -152,11 +152,19 @@ def plugins_command(file: str) -> None:
 @cli.command("plan")
 @FILE
 @click.option("--against", metavar="OTHER", type=click.Path(path_type=str), help="Compare with this file.")
-def plan_command(file: str, against: str | None) -> None:
+@click.option("--cluster", is_flag=True, help="Show the nodes at FILE's backplane, and which serve another plan.")
+def plan_command(file: str, against: str | None, cluster: bool) -> None:
     """Show what FILE changes about the server that runs from it.
 
     Shown as well: the next runs of each job, and paths that two routes or signals want.
     """
+    if cluster:
+        if against is not None:
+            raise click.UsageError("--cluster compares FILE with what nodes serve: leave --against out")
+        from signalpost.cli.cluster import show_cluster
+
+        show_cluster(file)
+        return
     from signalpost.cli.plan import show_plan
 
     show_plan(file, against)

@@ -55,7 +55,8 @@ def _report(room: Room, address: Address) -> None:
 
     def state(now: State) -> None:
         if now.name == "connected":
-            plain = " (no signalpost.v1: each frame is a value)" if room.plain else ""
+            how = " (by server-sent events)" if room.transport == "sse" else ""
+            plain = " (no signalpost.v1: each frame is a value)" if room.plain else how
             say(f"connected to {address.scheme}://{address.host}{address.path}{plain}")
         say_state(now)
 

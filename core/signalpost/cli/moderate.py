@@ -20,25 +20,31 @@ def kick(file: str, *, ban: float | None, **whom: Any) -> None:
     if ban is None:
         answer = ask_server(file, "kick", **whom)
         _show_closed(answer)
-        if not answer["closed"]:
+        if not answer["closed"] and "others" not in answer:
             click.echo("nobody matches; signalpost clients shows who is connected", err=True)
+        _show_others(answer, "so clients of other nodes may stay")
     else:
-        _show_closed(ask_server(file, "ban", user=whom["user"], reason=whom["reason"], seconds=ban))
+        answer = ask_server(file, "ban", user=whom["user"], reason=whom["reason"], seconds=ban)
+        _show_closed(answer)
+        _show_others(answer)
 
 
 def unban(file: str, user: str) -> None:
     """End a ban, and print whether there was one. It raises as `kick` does."""
-    lifted = ask_server(file, "unban", user=user)["lifted"]
-    click.echo("not banned any more" if lifted else "was not banned")
+    answer = ask_server(file, "unban", user=user)
+    click.echo("not banned any more" if answer["lifted"] else "was not banned")
+    _show_others(answer)
 
 
 def revoke(file: str, *, lift: bool, before: float | None, seconds: float | None, **whose: str | None) -> None:
     """Revoke tokens, or end that, and print what it did. It raises as `kick` does."""
     if lift:
-        lifted = ask_server(file, "unrevoke", **whose)["lifted"]
-        click.echo("not revoked any more" if lifted else "was not revoked")
+        answer = ask_server(file, "unrevoke", **whose)
+        click.echo("not revoked any more" if answer["lifted"] else "was not revoked")
     else:
-        _show_closed(ask_server(file, "revoke", before=before, seconds=seconds, **whose))
+        answer = ask_server(file, "revoke", before=before, seconds=seconds, **whose)
+        _show_closed(answer)
+    _show_others(answer)
 
 
 def show_clients(file: str, **whom: str | None) -> None:
@@ -111,7 +117,16 @@ def moment(text: str) -> float:
 
 def _show_closed(answer: Any) -> None:
     count = answer["closed"]
-    click.echo(f"{count:,} {_clients(count)} closed")
+    click.echo(f"{count:,} {_clients(count)} closed{' here' if 'others' in answer else ''}")
+
+
+def _show_others(answer: Any, otherwise: str = "so the other nodes learn of it when it is there again") -> None:
+    """Print whether the other nodes have been told, if there are any."""
+    match answer.get("others"):
+        case True:
+            click.echo("the other nodes are told")
+        case False:
+            click.echo(f"the backplane is away, {otherwise}", err=True)
 
 
 def _clients(count: int) -> str:

@@ -14,7 +14,7 @@ from signalpost.cli.wording import next_moments
 from signalpost.config.model import TimerTiming
 from signalpost.cron import system_zone
 from signalpost.plan import Changes, Plan, diff
-from signalpost.plan.diff import NOTHING, compare
+from signalpost.plan.diff import NOTHING, compare, lasting_settings
 from signalpost.plan.precedence import Claim, Overlap, R, overlaps, route_claims, signal_claims
 from signalpost.plan.snapshot import snapshot
 
@@ -45,7 +45,7 @@ def show_plan(file: str, against: str | None) -> None:
     _show_jobs(plan)
     _show_feeds(plan)
     _show_overlaps(plan)
-    show_notes(plan.notes)
+    show_notes((*lasting_settings(changes.settings), *plan.notes))
 
 
 def _since_running(plan: Plan) -> Changes:
@@ -93,7 +93,7 @@ def _show_jobs(plan: Plan) -> None:
     for job in plan.jobs:
         timing = job.timing
         zone = "" if isinstance(timing, TimerTiming) else (timing.timezone or system_zone()).key or "the system's"
-        moments = next_moments(job, now, _NEXT_RUNS)
+        moments = next_moments(job, plan, now, _NEXT_RUNS)
         # For people each run has its own line; for grep and similar tools a job has one.
         first, *more = moments if sys.stdout.isatty() else (", ".join(moments),)
         rows += [(job.name, zone, first), *(("", "", each) for each in more)]

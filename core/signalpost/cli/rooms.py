@@ -42,7 +42,7 @@ class Reach:
 
 
 def room_of(reach: Reach, **settings: Any) -> tuple[Address, Room]:
-    """Return where a room is, and the room, which is tried once.
+    """Return where a room is, and the room, which is tried once by each way.
 
     Args:
         reach: how it is reached.
@@ -63,7 +63,7 @@ def room_of(reach: Reach, **settings: Any) -> tuple[Address, Room]:
         ssl=_any_certificate() if reach.insecure and address.secure else None,
         offers_v1=not reach.plain,
         accepts_plain=True,
-        events=False,
+        events=not reach.plain,
         one_try=True,
         **settings,
     )

@@ -23,7 +23,13 @@ def show_routes(plan: Plan) -> None:
     if plan.jobs:
         now = datetime.now(UTC)
         rows = [
-            (job.name, when(job), action_does(job.action), ", ".join(next_moments(job, now, _NEXT_RUNS)), job.owner)
+            (
+                job.name,
+                when(job, plan),
+                action_does(job.action),
+                ", ".join(next_moments(job, plan, now, _NEXT_RUNS)),
+                job.owner,
+            )
             for job in plan.jobs
         ]
         show_table("jobs", ("name", "when", "does", "next runs", "from"), rows)

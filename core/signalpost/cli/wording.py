@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.config.model import MessageFormat, StepConfig, TimerTiming
 from signalpost.handlers import Handler
 from signalpost.jobs.moments import next_runs
@@ -70,22 +71,27 @@ def installed_plugins(plan: Plan) -> Iterator[str]:
             yield f"installed plugin {plugin.name}: {plugin.origin}"
 
 
-def when(job: Job) -> str:
-    """Return when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
+def when(job: Job, plan: Plan) -> str:
+    """Return when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``, and where if nodes share it."""
     timing = job.timing
+    where = "" if plan.config.backplane is None else f", on {(timing.on or RunsOn.ONE).value} node"
     if isinstance(timing, TimerTiming):
-        return f"every {timing.every:g} s"
-    return ", ".join(timing.crons) + (f" {timing.timezone.key}" if timing.timezone is not None else "")
+        return f"every {timing.every:g} s{where}"
+    return ", ".join(timing.crons) + (f" {timing.timezone.key}" if timing.timezone is not None else "") + where
 
 
-def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
+def next_moments(job: Job, plan: Plan, now: datetime, count: int) -> tuple[str, ...]:
     """Return the next `count` runs of a job: moments of a schedule in its zone; for a timer, its first delay.
+
+    A timer of which all nodes have the moments shows these, in UTC.
 
     Raises:
         OperatorError: the system's time zone is needed and unknown.
     """
     timing = job.timing
-    if isinstance(timing, TimerTiming):
+    common = plan.config.backplane is not None and timing.on is not RunsOn.EVERY
+    if isinstance(timing, TimerTiming) and not common:
         # A timer counts from the start of the server, which is unknown yet.
         return ("at the start" if timing.on_start else f"first {timing.every * (timing.skip + 1):g} s after the start",)
-    return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, count)) or ("never again",)
+    moments = next_runs(job, now, count, common=common)
+    return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in moments) or ("never again",)

@@ -81,7 +81,7 @@ class Room:
         self._asked_presence: set[int] = set()
         self._told_of_gap = False
         self._hurry = asyncio.Event()  # ends the wait for the next try
-        self._wants_another = False  # connection, instead of the one that there is
+        self._wants_another = False  # connection at once, instead of the one that there is, or was tried
 
     def __repr__(self) -> str:
         return f"<Room {self._settings.address.host}{self._settings.address.path} {self.state.name}>"
@@ -467,10 +467,14 @@ class Room:
         self._listeners.tell("close", {"code": end.code or CLOSED_WITHOUT_A_WORD, "reason": end.reason})
         refused = _is_unauthorized(end)
         hopeless = end.code in FINAL_CODES or (refused and not callable(self._settings.token))
-        if end.hopeless and end.foreign and self._way.has_another:
+        goes_another_way = end.hopeless and end.foreign and self._way.has_another
+        if goes_another_way:
             self._refusal = end
-        in_vain = end.hopeless and not refused and not (end.foreign and self._way.has_another)
-        if self._is_opening and (hopeless or self._settings.one_try or in_vain):
+        in_vain = end.hopeless and not refused
+        if self._is_opening and goes_another_way and self._settings.one_try:
+            self._way.refused()
+            self._wants_another = True
+        elif self._is_opening and (hopeless or self._settings.one_try or (in_vain and not goes_another_way)):
             said = self._refusal or end  # by the way that was wanted first
             return ConnectError(said.text, said.status, said.code)
         if hopeless:
@@ -526,10 +530,10 @@ class Room:
         self._listeners.tell("frame", kind, told)
         match kind:
             case "signal":
-                self._progress.read(body.get("at"))
+                self._progress.read(body)
                 await self._hand_on(signal_of(body))
             case "gap":
-                self._progress.read(body.get("at"))
+                self._progress.read(body)
                 why = text_or_none(body.get("why")) or "unknown"
                 await self._hand_on(Gap(text_or_none(body.get("path")), why, text_or_none(body.get("at"))))
             case "welcome":

@@ -25,7 +25,7 @@ class Settings:
         offers_v1: whether signalpost.v1 is offered to the server.
         accepts_plain: whether a server that does not take it is good enough: its frames are then values.
         events: whether server-sent events are tried where WebSockets do not come through.
-        one_try: whether the first try is the only one, as long as no welcome came.
+        one_try: whether each way is tried once only, as long as no welcome came.
         clock: time for waits and for the watch over a connection.
         random: draws the waits.
     """

@@ -51,6 +51,10 @@ class Way:
         self._failures = 0
         self.taken = "websocket"
 
+    def refused(self) -> None:
+        """Called when the server says that it has no WebSockets, so that the next try is of events."""
+        self._failures = _TRIES
+
     def welcomed(self) -> None:
         """Called when the try has led to a welcome."""
         self._welcomed = True

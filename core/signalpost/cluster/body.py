@@ -36,7 +36,6 @@ class Flag(IntFlag):
         BINARY: of a frame: a binary one.
         DETAILS: there are details.
         NOTE: a note for nodes.
-        FIRST: the node counts anew on this channel from this number on.
     """
 
     TEXT = 1
@@ -44,7 +43,6 @@ class Flag(IntFlag):
     BINARY = 4
     DETAILS = 8
     NOTE = 16
-    FIRST = 32
 
 
 class Body(NamedTuple):
@@ -92,9 +90,9 @@ class Received(Publication):
         return self.data.decode() if self.is_text else orjson.loads(self.data)
 
 
-def write_value(publication: Publication, node: int, number: int, *, first: bool = False) -> bytes:
+def write_value(publication: Publication, node: int, number: int) -> bytes:
     """Return the body of a value."""
-    flags, target = int(Flag.FIRST if first else 0), publication.target
+    flags, target = 0, publication.target
     if publication.is_raw:
         flags |= Flag.RAW | (Flag.BINARY if publication.opcode == Opcode.BINARY else 0)
     elif publication.is_text:
@@ -109,9 +107,9 @@ def write_value(publication: Publication, node: int, number: int, *, first: bool
     return b"".join((head, _LENGTH.pack(len(text)), text, publication.data))
 
 
-def write_note(note: dict[str, Any], node: int, number: int, *, first: bool = False) -> bytes:
+def write_note(note: dict[str, Any], node: int, number: int) -> bytes:
     """Return the body of a note: an object with one key, its kind."""
-    return _HEAD.pack(VERSION, Flag.NOTE | (Flag.FIRST if first else 0), node, number) + orjson.dumps(note)
+    return _HEAD.pack(VERSION, Flag.NOTE, node, number) + orjson.dumps(note)
 
 
 def read_body(body: bytes) -> Body | None:
@@ -150,7 +148,7 @@ def _details_of(publication: Publication, target: Target) -> dict[str, Any]:  # 
     """Return what the channel of a value does not say."""
     details: dict[str, Any] = {}
     path = publication.path
-    usual = path_of(target.path) or NO_PATH
+    usual = NO_PATH if target.client is not None else path_of(target.path) or NO_PATH
     if path is None or str(path) != usual:
         details["p"] = None if path is None else str(path)
     if publication.origin != path:

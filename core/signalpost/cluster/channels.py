@@ -1,5 +1,6 @@
 """Channels: texts by which nodes follow what is sent to a path, a group, a user, everyone, or one node's clients."""
 
+from signalpost.cluster.origin import is_tag
 from signalpost.delivery.target import Target
 from signalpost.paths import Apart, Place
 
@@ -44,9 +45,9 @@ def channel_of_node(tag: str) -> str:
 
 
 def tag_of(client_id: str) -> str:
-    """Return the tag of the node on which a client is, as its id says; empty if it says nothing."""
+    """Return the tag of the node on which a client is; empty if its id names none, and so no client."""
     tag, ends, _ = client_id.partition(_TAG_ENDS)
-    return tag if ends else ""
+    return tag if ends and is_tag(tag) else ""
 
 
 def place_text(place: Place) -> str:

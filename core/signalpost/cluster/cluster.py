@@ -1,12 +1,13 @@
 """A cluster: the nodes of one app, as one of them sees it. Wiring, and what is heard."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Top
 from signalpost.cluster.beat import Beat
@@ -20,15 +21,21 @@ from signalpost.cluster.channels import (
     place_in,
 )
 from signalpost.cluster.interest import HOLD, Interest
+from signalpost.cluster.leases import BackplaneLeases
+from signalpost.cluster.moderation import SharedModeration
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
+from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
+from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.witness import Witness
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt, Target
+from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, read_position
 from signalpost.history.stream import Why
 from signalpost.logthrottle import LineTally, call_later
@@ -49,42 +56,6 @@ _LAST_WAIT = 1.0  # seconds in which what is under way may be answered when the 
 _LATER = {"retry-after": "5"}
 
 
-class Note(NamedTuple):
-    """A note of a node.
-
-    Attributes:
-        node: 64 bits of whoever wrote it; perhaps this node.
-        channel: that brought it.
-        value: of its kind.
-    """
-
-    node: int
-    channel: str
-    value: Any
-
-
-class Part(Protocol):
-    """A part of the cluster that has something of its own on the backplane: presence, moderation, nodes."""
-
-    def backplane_here(self) -> None:
-        """Called when the backplane is there (again): what was told meanwhile was not heard."""
-
-    def missed(self, channel: str) -> None:
-        """Called when something was missed on a channel."""
-
-    def opened(self, place: Place) -> "asyncio.Future[None] | None":
-        """Called for a client of a place that is followed already; return what it waits for, None for nothing."""
-
-    def let_go(self, channel: str) -> None:
-        """Called when a channel is not followed any more."""
-
-    def look(self) -> None:
-        """Called every second."""
-
-    async def stop(self) -> None:
-        """Called when this node stops, while the backplane is still there."""
-
-
 class Cluster:
     """One node among others; a `signalpost.delivery.broker.Broker`.
 
@@ -100,6 +71,7 @@ class Cluster:
         notes: what is done with notes, by their kind.
         parts: asked and told in their order.
         missed: values that this node knows to have missed.
+        leases: names that one node of all takes.
     """
 
     alone = False
@@ -121,18 +93,23 @@ class Cluster:
         self.parcels = Parcels(self.interest, patience)
         failures = LineTally(_log_failure, call_later)
         self.publisher = Publisher(
-            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), alone_while_away, failures
+            self.origin, backplane, self.interest, self.parcels, OwnNumbers(), OwnNumbers(), alone_while_away, failures
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.witness: Witness
+        self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
-        self._numbers = HeardNumbers()
+        self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
         self._beat = Beat(backplane, self.origin, self.publisher.write)
         self.notes["beat"] = lambda note: self._beat.heard(note.node)
         self._looking: asyncio.Handle | None = None
         self._looks = 0
         self._away = False  # and the log says so
+        self._started = False
+        self._there = asyncio.Event()  # the backplane
+        self.leases = BackplaneLeases(backplane, self.origin.tag, self._reachable)
 
     def joined_to(self, seams: Seams) -> Seams:
         """Return the parts of a node that is this one."""
@@ -142,12 +119,17 @@ class Cluster:
         """Be the cluster of a node, before that starts."""
         self.node = node
         memory, hub = node.memory, node.hub
-        memory.sequences = False
+        memory.sequences, memory.elsewhere = False, self
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
+        self.sessions = SharedSessions(self, memory, hub, self._clock)
+        self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.witness = Witness(self.backplane, self.windows.looks_for)
+        publisher.note_kept = self.witness.note
+        publisher.who_has = self.sessions.who_has
         self.reload()
 
     def reload(self) -> None:
@@ -161,18 +143,23 @@ class Cluster:
             self._open(client.place)
         for window in self.windows:
             self._open(window.place)
+        self.sessions.write_anew()
 
     async def start(self, deliver: Publish) -> None:
         """See `signalpost.delivery.broker.Broker.start`."""
         self._deliver = deliver
         self.publisher.deliver = deliver
         self.parcels.backplane_lost()
-        await self.backplane.start(self)
+        self._started = True
+        # Before it starts: what is told after the parts have read what they share must be heard.
         self.interest.follow([EVERYONE, channel_of_node(self.origin.tag)], lasting=True)
+        await self.backplane.start(self)
         self._looking = asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def stop(self) -> None:
         """See `signalpost.delivery.broker.Broker.stop`."""
+        if not self._started:
+            return
         if self._looking is not None:
             self._looking.cancel()
         await self.parcels.settled(_LAST_WAIT)
@@ -184,6 +171,15 @@ class Cluster:
     def tell(self, channel: str, kind: str, value: Any) -> None:
         """Tell all nodes that follow a channel something; it is lost if the backplane is away for too long."""
         self.publisher.tell(channel, {kind: value})
+
+    def monotonic(self) -> float:
+        """Return the seconds of this node's own clock."""
+        return self._clock()
+
+    def forget_node(self, node: int) -> None:
+        """Forget the numbers of a node that is not there any more."""
+        self._numbers.forget_node(node)
+        self._note_numbers.forget_node(node)
 
     # Who comes
 
@@ -197,6 +193,7 @@ class Cluster:
         if user is not None:
             channels.append(channel_of_user(user))
         waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
+        waits.append(self.sessions.look_up(request, place))
         window = self._open(place)
         if window is not None:
             waits.append(self._up_to_date(window, request))
@@ -207,7 +204,7 @@ class Cluster:
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""
-        if window.state is not State.OPEN:
+        if window.state is State.OPENING:
             return window.opened
         at = request.handshake.position
         position = None if at is None else read_position(at)
@@ -224,8 +221,27 @@ class Cluster:
             return None  # it hears what is sent from this node
         return HandshakeRejection(503, "The server cannot reach its backplane, which knows what was sent here.", _LATER)
 
+    # Whose history is asked for (`signalpost.signals.memory.Elsewhere`)
+
+    def knows(self, place: Place) -> bool:
+        """See `Elsewhere.knows`."""
+        self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        return window is None or window.state is State.OPEN
+
+    async def fetch(self, place: Place) -> None:
+        """See `Elsewhere.fetch`."""
+        heard = self.interest.follow([channel_of_place(place)])
+        window = self._open(place)
+        opened = None if window is None else window.opened
+        waits = [each for each in (heard, opened) if each is not None and not each.done()]
+        if waits and await self._let_in(waits, window) is not None:
+            raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
+
     def _open(self, place: Place) -> Window | None:
-        return self.windows.open(place) if self.node.memory.keeps else None
+        if not self.node.memory.keeps:
+            return None
+        return self.windows.open(place, self.interest.pending(channel_of_place(place)))
 
     def _met(self, groups: Iterable[str]) -> None:
         """Called with the groups that a client joins."""
@@ -240,6 +256,7 @@ class Cluster:
     def _let_go(self, channel: str) -> None:
         self.windows.close(channel)
         self._numbers.forget_channel(channel)
+        self._note_numbers.forget_channel(channel)
         for part in self.parts:
             part.let_go(channel)
 
@@ -250,12 +267,16 @@ class Cluster:
         found = read_body(body)
         if found is None or channel not in self.interest:
             return
-        verdict = self._numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        is_note = bool(found.flags & Flag.NOTE)
+        numbers = self._note_numbers if is_note else self._numbers
+        verdict = numbers.judge(channel, found.node, found.number)
         if verdict is Verdict.KNOWN:
             return
-        if verdict is Verdict.MISSED:
+        if verdict is Verdict.MISSED and is_note:
+            self._miss_note(channel)
+        elif verdict is Verdict.MISSED:
             self._miss(channel)
-        if found.flags & Flag.NOTE:
+        if is_note:
             self._take_note(found, channel)
         else:
             self._deliver(self.publisher.received(found, channel))
@@ -269,10 +290,12 @@ class Cluster:
         if self._away:
             self._away = False
             LOG.warning("the backplane is there again")
+        self._there.set()
         self._beat.begin()
         self.interest.all_heard()
         self.parcels.backplane_here()
         self.windows.compare_all()
+        self.witness.backplane_here()
         for part in self.parts:
             part.backplane_here()
 
@@ -281,8 +304,16 @@ class Cluster:
         if not self._away:
             self._away = True
             LOG.error("the backplane is away: %s", why)
+        self._there.clear()
         self.publisher.forget()
         self.parcels.backplane_lost()
+
+    async def _reachable(self) -> bool:
+        """Wait until the backplane is there; return whether it is, before the patience is over."""
+        while not self._there.is_set() and not self.parcels.given_up:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._there.wait(), LOOK)
+        return self._there.is_set()
 
     def _take_note(self, body: Body, channel: str) -> None:
         for kind, value in body.note.items():
@@ -292,14 +323,19 @@ class Cluster:
 
     def _note_own(self, channel: str, number: int) -> bool:
         """Note what this node delivers by itself; return whether it has not come back before."""
-        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        verdict = self._numbers.judge(channel, self.origin.node, number)
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
         return verdict is not Verdict.KNOWN
+
+    def _miss_note(self, channel: str) -> None:
+        """Tell the parts that a note is missing: clients have missed nothing by that."""
+        for part in self.parts:
+            part.missed(channel)
 
     def _miss(self, channel: str) -> None:
         """Tell the clients of a channel that something is missing."""
         self.missed += 1
-        for part in self.parts:
-            part.missed(channel)
         target = _whom(channel)
         if target is None:
             return

@@ -5,9 +5,11 @@ one before it. Everything else is asked for, and compared here.
 """
 
 from enum import Enum
+from typing import NamedTuple
 
 from signalpost.backplanes.backplane import Slice
 from signalpost.history.position import Position
+from signalpost.history.stream import Stream
 
 
 class Outcome(Enum):
@@ -42,3 +44,33 @@ def compare(at: Position, found: Slice) -> Outcome:
     if not found.items or found.items[0].offset > at.offset + 1:
         return Outcome.BEHIND
     return Outcome.NEXT if found.before == at.id else Outcome.DIVERGED
+
+
+class Point(NamedTuple):
+    """A place in a stream, whatever its epoch is called."""
+
+    offset: int
+    id: int
+
+
+def base_of(found: Slice) -> Point:
+    """Return the place before what was read."""
+    return Point(found.items[0].offset - 1, found.before) if found.items else Point(found.top.offset, found.top.id)
+
+
+def last_common(stream: Stream, found: Slice) -> Point | None:
+    """Return the last place at which a window has what was read; None if nothing is known of that.
+
+    Args:
+        stream: of the window.
+        found: all that is kept.
+    """
+    common = base_of(found)
+    if not stream.first - 1 <= common.offset <= stream.top or stream.position(common.offset).id != common.id:
+        return None
+    for item in found.items:
+        entry = stream.entry(item.offset)
+        if entry is None or entry.id != item.id:
+            break
+        common = Point(item.offset, item.id)
+    return common

@@ -1,9 +1,12 @@
 """Interest: which channels this node follows. It hears only what is meant for clients that it has."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterator
 
 from signalpost.backplanes.backplane import AwayError, Backplane
+
+LOG = logging.getLogger("signalpost.cluster")
 
 HOLD = 30.0
 """Seconds for which a channel is followed after its last client, at least."""
@@ -111,8 +114,12 @@ class Interest:
             self._pending[channel] = heard
 
         def settle(answer: "asyncio.Future[None]") -> None:
-            if isinstance(None if answer.cancelled() else answer.exception(), AwayError):
-                return  # it is heard when the backplane is back
+            error = None if answer.cancelled() else answer.exception()
+            if error is not None:  # they are heard when the backplane is back
+                if not isinstance(error, AwayError):
+                    LOG.error("the backplane does not let this node hear what it must: %s", error)
+                    self._backplane.reconnect()
+                return
             for channel in channels:
                 if self._pending.get(channel) is heard:
                     del self._pending[channel]

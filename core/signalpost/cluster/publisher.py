@@ -6,8 +6,9 @@ node alone needs no order, and goes to it at once.
 
 import logging
 from asyncio import Future, get_running_loop
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Keep, Kept
@@ -21,13 +22,16 @@ from signalpost.config.model import HistoryConfig
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import NO_PATH, Publication, Slot
-from signalpost.delivery.target import Published, Receipt
+from signalpost.delivery.target import ClientId, Published, Receipt
 from signalpost.history.position import Position, id_of
 from signalpost.history.streams import HEAD_SECONDS
 from signalpost.logthrottle import LineTally
 from signalpost.paths import Place
 
 LOG = logging.getLogger("signalpost.cluster")
+
+MOST_EXPECTED = 10_000
+"""Values of this node's own that are expected back."""
 
 _PARCEL = 300  # bytes that one counts for besides its body
 
@@ -66,17 +70,23 @@ class _KeptValue:
     later: "Future[Published]"
     size: int
     keep: Keep
+    tries: int = 0
 
     def hand_over(self) -> "Future[Kept]":
+        self.tries += 1
         publisher, origin = self.publisher, self.publisher.origin
-        return publisher.backplane.keep(
-            self.channel, self.body, id_of(origin.node, self.number), origin.tag, self.number, self.keep
-        )
+        found, once = id_of(origin.node, self.number), self.publication.once
+        return publisher.backplane.keep(self.channel, self.body, found, origin.tag, self.number, self.keep, once)
 
     def arrived(self, kept: Kept) -> None:
-        at = str(Position(kept.epoch, kept.offset, kept.id))
+        # Without an offset it was kept before, and is not kept any more: where it was is not known.
+        at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
+        self.publisher.note_kept(self.channel, kept, self.keep)
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
-        _settle(self.later, Published(at, matched, kept.again))
+        again = kept.again and self.tries == 1  # else it was there already because the first answer was lost
+        if again:
+            self.publisher.expect_no_more(self.channel, self.number)
+        _settle(self.later, Published(at, matched, again))
 
     def lost(self, error: Exception) -> None:
         self.publisher.refused(self, error)
@@ -92,6 +102,7 @@ class Publisher:
         interest: knows which channels come here.
         parcels: hands over, and waits while the backplane is away.
         own: counts what is published.
+        own_notes: counts notes, apart from values: whoever misses one has missed nothing that clients read.
         alone_while_away: whether values that are not kept reach this node's clients while the backplane is away; else
             nothing is sent.
         failures: the log of what was not sent.
@@ -100,6 +111,8 @@ class Publisher:
         deliver: delivers to the clients of this node.
         hub: of these.
         note_own: notes a number of this node as heard; returns whether it was not.
+        note_kept: notes where a value is kept.
+        who_has: returns the client of this node that has a session, by the session's key; None if none has.
         history: returns how much of a place is kept; None is nothing.
         slot: returns a value's path with what signals distinguish it by; None if none does.
     """
@@ -109,6 +122,7 @@ class Publisher:
     interest: Interest
     parcels: Parcels
     own: OwnNumbers
+    own_notes: OwnNumbers
     alone_while_away: bool
     failures: LineTally
     deliver: Publish = field(init=False)
@@ -116,7 +130,9 @@ class Publisher:
     history: Callable[[Place], HistoryConfig | None] = field(init=False)
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
-    _waiting: dict[tuple[str, int], Publication] = field(init=False, default_factory=dict)
+    note_kept: Callable[[str, Kept, Keep], None] = field(init=False)
+    who_has: Callable[[str], ClientId | None] = field(init=False)
+    _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
 
     def publish(self, publication: Publication) -> Receipt:
@@ -127,8 +143,8 @@ class Publisher:
             the backplane has been away for so long that nothing waits for it.
         """
         target = publication.target
-        if target.client is not None and tag_of(target.client) == self.origin.tag:
-            return self.deliver(publication)
+        if target.client is not None and tag_of(target.client) in {"", self.origin.tag}:
+            return self.deliver(publication)  # it is here, or nowhere
         channel, place = channel_of(target), target.whole
         keep = None if place is None or publication.is_raw else self.history(place)
         later: Future[Published] = get_running_loop().create_future()
@@ -140,8 +156,8 @@ class Publisher:
         return Receipt(here, 0, 0, publication.size, later)
 
     def _send_value(self, channel: str, publication: Publication, later: "Future[Published]") -> None:
-        number, first = self.own.take(channel)
-        body = write_value(publication, self.origin.node, number, first=first)
+        number = self.own.take(channel)
+        body = write_value(publication, self.origin.node, number)
         self._remember(channel, number, publication)
         self.parcels.send(_Value(self, channel, number, body, publication, later, len(body) + _PARCEL))
 
@@ -163,13 +179,20 @@ class Publisher:
 
     def write(self, channel: str, note: dict[str, Any]) -> tuple[int, bytes]:
         """Return the number and the body of a note for a channel."""
-        number, first = self.own.take(channel)
-        return number, write_note(note, self.origin.node, number, first=first)
+        number = self.own_notes.take(channel)
+        return number, write_note(note, self.origin.node, number)
 
     # What comes back
 
     def received(self, body: Body, channel: str) -> Publication:
         """Return the value of a body: the very publication, if it is this node's own."""
+        publication = self._read(body, channel)
+        left_out = publication.target.left_out
+        if left_out is not None and (client := self.who_has(left_out)) is not None:
+            publication.target = replace(publication.target, excluding=client)  # which it may not have been then
+        return publication
+
+    def _read(self, body: Body, channel: str) -> Publication:
         if body.node == self.origin.node:
             own = self._waiting.pop((channel, body.number), None)
             if own is not None:
@@ -184,6 +207,12 @@ class Publisher:
         """Keep a value that comes back, so that it is not read again."""
         if channel in self.interest:
             self._waiting[channel, number] = publication
+            if len(self._waiting) > MOST_EXPECTED:  # the oldest were lost on their way
+                self._waiting.popitem(last=False)
+
+    def expect_no_more(self, channel: str, number: int) -> None:
+        """Called when a value does not come back: it was kept before."""
+        self._waiting.pop((channel, number), None)
 
     def forget(self) -> None:
         """Called when the backplane was lost: what was on its way back will not come, or be read from its bytes."""
@@ -197,7 +226,7 @@ class Publisher:
     def lost(self, value: _Value, error: Exception) -> None:
         """Called when nobody elsewhere hears a value: this node's clients read it nevertheless, if they may."""
         publication = value.publication
-        self._waiting.pop((value.channel, value.number), None)
+        is_awaited = self._waiting.pop((value.channel, value.number), None) is not None
         if publication is None:
             return
         if not self.alone_while_away:
@@ -205,6 +234,10 @@ class Publisher:
         elif self.note_own(value.channel, value.number):
             receipt = self.deliver(publication)
             _settle(value.later, Published(None, receipt.matched))
+        elif is_awaited:  # a later one came back: this one would be out of order
+            self.refused(value, error)
+        else:
+            _settle(value.later, Published(None, self.hub.reach(publication.target)))
 
     def refused(self, value: "_Value | _KeptValue", error: Exception) -> None:
         """Called when a value is not sent at all."""

@@ -16,11 +16,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from signalpost.backplanes.backplane import AwayError, Backplane, Slice, Top
 from signalpost.cluster.channels import channel_of_place
-from signalpost.cluster.healing import Outcome, compare
+from signalpost.cluster.healing import Outcome, base_of, compare, last_common
 from signalpost.delivery.publication import Publication
 from signalpost.history.position import Position
 from signalpost.history.stream import Entry, Stream
@@ -63,10 +64,11 @@ class Window:
         place: of its clients.
         stream: that clients read.
         opened: done when it has been read for the first time, or was brought up to date for a client.
-        reading: whether an answer of the backplane is waited for.
+        answer: of the backplane, which is waited for; None if nothing is asked.
+        past: epochs that the stream had before; a replica that lags may bring one back.
     """
 
-    __slots__ = ("again", "channel", "heard", "opened", "place", "reading", "state", "stream")
+    __slots__ = ("again", "answer", "channel", "heard", "opened", "past", "place", "state", "stream")
 
     def __init__(self, place: Place, stream: Stream) -> None:
         self.place = place
@@ -74,7 +76,8 @@ class Window:
         self.stream = stream
         self.state = State.OPENING
         self.heard: list[tuple[Top, int, bytes]] = []  # while it opens or heals
-        self.reading = False
+        self.answer: asyncio.Future[Any] | None = None
+        self.past: set[str] = set()
         self.again = False  # too much was heard: it is to be read once more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -112,10 +115,13 @@ class Windows:
         """Return the window of a place; None if there is none."""
         return self._windows.get(channel_of_place(place))
 
-    def open(self, place: Place) -> Window | None:
+    def open(self, place: Place, heard: "asyncio.Future[None] | None" = None) -> Window | None:
         """Return the window of a place, which begins to open if there is none; None if the place has no history.
 
-        Its channel is followed already, so that nothing is published between what is read and what is heard.
+        Args:
+            place: whose channel is followed already.
+            heard: done when that channel is heard; None if it is. Only then is the window read, so that nothing is
+                published between what is read and what is heard.
         """
         window = self.of(place)
         if window is not None and self._streams.find(place) is window.stream:
@@ -126,7 +132,10 @@ class Windows:
         if stream is None:
             return None
         window = self._windows[channel_of_place(place)] = Window(place, stream)
-        self._read(window)
+        if heard is None:
+            self._read(window)
+        else:
+            self._read_after(window, heard)
         return window
 
     def close(self, channel: str) -> None:
@@ -136,6 +145,14 @@ class Windows:
             self._streams.unfollow(window.stream)
             if not window.opened.done():
                 window.opened.cancel()
+
+    def looks_for(self, channel: str, position: Position) -> bool:
+        """Return whether a window knows a position, so that it notices if the backplane does not."""
+        window = self._windows.get(channel)
+        if window is None or window.state is State.OPENING:
+            return False
+        at = window.stream.at
+        return at.epoch == position.epoch and at.offset >= position.offset
 
     def is_ahead(self, place: Place, position: Position) -> bool:
         """Return whether a client knows more of a place than this node does."""
@@ -150,9 +167,10 @@ class Windows:
         window = self.of(place)
         if window is None:
             return None
-        if window.state is State.OPEN:
+        if window.opened.done():
             window.opened = asyncio.get_running_loop().create_future()
-            self._heal(window)
+            if window.state is State.OPEN:
+                self._heal(window)
         return window.opened
 
     # What is heard
@@ -173,7 +191,6 @@ class Windows:
         if top.epoch == stream.epoch and top.offset == stream.top + 1 and previous == stream.last:
             self._take(window, top.id, body, self._clock())
         elif not self._knows(stream, top):
-            window.heard.append((top, previous, body))
             self._heal(window)
 
     @staticmethod
@@ -190,32 +207,24 @@ class Windows:
         for window in self:
             if window.state is State.OPEN:
                 there.append(window)
-                window.state, window.reading = State.HEALING, True
+                window.state = State.HEALING
             else:
                 self._read(window)
-        if not there:
-            return
+        if there:
+            tops = self._backplane.tops([window.channel for window in there])
+            for number, window in enumerate(there):
+                self._expect(window, tops, partial(self._compare_top, window, number))
 
-        def compare_tops(answer: "asyncio.Future[Sequence[Top]]") -> None:
-            tops = _answer(answer)
-            for window in there:
-                window.reading = False
-            if tops is None:
-                return  # it is away again, and this is called again when it is back
-            for window, top in zip(there, tops, strict=True):
-                if self._windows.get(window.channel) is not window:
-                    continue
-                if Position(*top) == window.stream.at:
-                    self._go_on(window)
-                else:
-                    self._read(window)
-
-        self._backplane.tops([window.channel for window in there]).add_done_callback(compare_tops)
+    def _compare_top(self, window: Window, number: int, tops: Sequence[Top]) -> None:
+        if Position(*tops[number]) == window.stream.at:
+            self._go_on(window)
+        else:
+            self._read(window)
 
     def look(self) -> None:
         """Read what is not open once more, if no answer about it is under way: the backplane had refused it."""
         for window in self:
-            if window.state is not State.OPEN and not window.reading:
+            if window.state is not State.OPEN and window.answer is None:
                 self._read(window)
 
     # Reading
@@ -224,26 +233,56 @@ class Windows:
         window.state = State.HEALING
         self._read(window)
 
-    def _read(self, window: Window) -> None:
+    def _read(self, window: Window, *, whole: bool = False) -> None:
         stream = window.stream
-        after = None if window.state is State.OPENING else stream.top
+        after = None if whole or window.state is State.OPENING else stream.top
 
-        window.reading = True
+        # What was heard until now is in what is read, or is lost there: held against it, it would be a hole for ever.
+        window.heard.clear()
+        window.again = False
+        read = self._backplane.read(window.channel, after, stream.config.keep)
+        self._expect(window, read, partial(self._take_in, window, whole=after is None))
 
-        def take_in(answer: "asyncio.Future[Slice]") -> None:
-            found, window.reading = _answer(answer), False
+    def _read_after(self, window: Window, heard: "asyncio.Future[None]") -> None:
+        """Read a window when its channel is heard, unless it is read before: the backplane was lost, and is back."""
+        window.answer = heard
+
+        def read(_: "asyncio.Future[None]") -> None:
+            if window.answer is heard and self._windows.get(window.channel) is window:
+                self._read(window)
+
+        heard.add_done_callback(read)
+
+    def _expect(self, window: Window, answer: "asyncio.Future[T]", use: Callable[[T], None]) -> None:
+        """Wait for an answer about a window, and for no other one any more; use it if it comes."""
+        window.answer = answer
+
+        def take(answer: "asyncio.Future[T]") -> None:
+            if window.answer is not answer:
+                return  # another was asked for since, when the backplane was there again
+            window.answer = None
+            found = _answer(answer)
             if found is not None and self._windows.get(window.channel) is window:
-                self._take_in(window, found)
+                use(found)
 
-        self._backplane.read(window.channel, after, stream.config.keep).add_done_callback(take_in)
+        answer.add_done_callback(take)
 
-    def _take_in(self, window: Window, found: Slice) -> None:
-        """Bring a window to where the backplane is."""
+    def _take_in(self, window: Window, found: Slice, *, whole: bool) -> None:
+        """Bring a window to where the backplane is.
+
+        Args:
+            window: that is not open.
+            found: what was read.
+            whole: whether that is all that is kept, and not only what is behind the window's end.
+        """
         if not found.top.epoch:
             self._end_epoch(window, "")  # nothing is known of the stream: it begins now, for all nodes
             return
         if window.state is State.OPENING:
             self._restart(window, found)
+            return
+        if found.top.epoch in window.past:
+            self._end_epoch(window, found.top.epoch)
             return
         match compare(window.stream.at, found):
             case Outcome.SAME:
@@ -255,8 +294,10 @@ class Windows:
             case Outcome.DIVERGED:
                 self._end_epoch(window, found.top.epoch)
                 return
+            case Outcome.REPLACED if not whole:
+                self._read(window, whole=True)  # its offsets are others than those of the window
+                return
             case Outcome.BEHIND | Outcome.REPLACED:
-                self.lost += 1
                 self._jump(window, found)
         self._go_on(window)
 
@@ -272,23 +313,28 @@ class Windows:
         self._go_on(window)
 
     def _jump(self, window: Window, found: Slice) -> None:
-        """Go on behind a hole: clients are told of it, and read what is kept behind it."""
-        items = found.items
-        first = items[0].offset - 1 if items else found.top.offset
-        at = Position(found.top.epoch, first, found.before if items else found.top.id)
-        self._streams.restart(window.stream, at, at.id, [])
-        self._outlet.tell_gap(window.place, at)
-        for item in items:
-            self._take(window, item.id, item.body, self._clock() - item.age)
+        """Go on where the backplane has other values: clients are told of what is lost, and read the rest.
+
+        In another epoch something is lost that some node knew, perhaps not this one: its clients may have missed it.
+        """
+        stream, epoch = window.stream, found.top.epoch
+        common = last_common(stream, found)
+        at = base_of(found) if common is None else common
+        known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
+        position = Position(epoch, at.offset, at.id)
+        if epoch != stream.epoch:
+            window.past.add(stream.epoch)
+        self._streams.restart(stream, position, stream.before if known else at.id, known)
+        self.lost += 1
+        self._outlet.tell_gap(window.place, position)
+        for item in found.items:
+            if item.offset > at.offset:
+                self._take(window, item.id, item.body, self._clock() - item.age)
 
     def _end_epoch(self, window: Window, epoch: str) -> None:
-        """Begin a new epoch, unless another node has done so: which values are the true ones, nobody can say."""
-        window.reading = True
+        """Begin a new epoch, unless another node has done so: positions of the old one name two values."""
 
-        def begin(answer: "asyncio.Future[Top]") -> None:
-            top, window.reading = _answer(answer), False
-            if top is None or self._windows.get(window.channel) is not window:
-                return
+        def begin(_: Top) -> None:
             if epoch and window.state is State.HEALING:
                 LOG.warning(
                     "the backplane has other values on %s than it had: clients are told of a gap", window.stream.place
@@ -296,7 +342,7 @@ class Windows:
             self._read(window)
 
         head_seconds = max(HEAD_SECONDS, window.stream.config.seconds)
-        self._backplane.end_epoch(window.channel, epoch, head_seconds).add_done_callback(begin)
+        self._expect(window, self._backplane.end_epoch(window.channel, epoch, head_seconds), begin)
 
     def _go_on(self, window: Window) -> None:
         """Take what was heard meanwhile, and tell those who wait."""

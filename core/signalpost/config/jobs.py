@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.config.actions import Place, StepReader
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.config.model import MAX_RUNS, JobConfig, ScheduleTiming, TimerTiming
 from signalpost.config.section import Section
 from signalpost.cron import Cron
@@ -67,6 +68,7 @@ def _read_timer(section: Section, reader: StepReader) -> JobConfig | None:
         section.flag("on_start"),
         section.mapping("arguments"),
         section.quantity("timeout", parse_duration),
+        _read_on(section),
     )
     return JobConfig(section.keys, name, timing, section.text("handler"), steps)
 
@@ -94,8 +96,13 @@ def _read_schedule(section: Section, reader: StepReader) -> JobConfig | None:
         timeout,
         section.whole("max_runs", MAX_RUNS),
         section.mapping("arguments"),
+        _read_on(section),
     )
     return JobConfig(section.keys, name, timing, section.text("handler"), steps)
+
+
+def _read_on(section: Section) -> RunsOn | None:
+    return section.choice("on", RunsOn, RunsOn.ONE) if "on" in section else None
 
 
 def _read_crons(section: Section) -> tuple[str, ...]:

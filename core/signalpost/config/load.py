@@ -6,6 +6,7 @@ from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
 from signalpost.config.auth import auth_notes, read_auth
+from signalpost.config.backplane import backplane_notes, check_beside, hide_password, read_backplane
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_data
 from signalpost.config.feeds import read_feeds
@@ -71,11 +72,12 @@ def judge_config(
     outside = Surroundings(folder, file, os.environ if environment is None else environment)
     tree = read_tree(text.removeprefix("\ufeff"), file, outside)
     source = Source(tree)
+    data = None if tree.root is None else plain(tree.root)
+    hide_password(data, source)
     report = Report(source, tree.faults, tree.unread)
     report.files |= dict.fromkeys((outside.path, *tree.files))
     if tree.root is None:
         return None, Gaps(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
-    data = plain(tree.root)
     check_shape(data, compose_schema({name: each.schema for name, each in actions.items()}), report)
     if not isinstance(data, dict):
         return None, Gaps(report.problems)
@@ -99,6 +101,8 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     state = read_state(root, folder, routes)
     history = read_memory(root, folder, routes, state)
     limits = read_limits(root, signals)
+    backplane = read_backplane(root)
+    check_beside(root, history, auth)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -120,6 +124,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
             *exposure_notes(root.report, folder),
             *auth_notes(root, auth),
             *proxy_notes(root.report, endpoints.configs, limits),
+            *backplane_notes(root, backplane),
         ),
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
@@ -127,6 +132,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         feeds=read_feeds(root, folder, reader),
         auth=auth,
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
+        backplane=backplane,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
+from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
 from signalpost.cron import Cron
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
@@ -483,6 +484,7 @@ class TimerTiming:
         on_start: run once at once (counts towards the limit).
         arguments: for the handler as `TickEvent.arguments`, and for templates by that name.
         timeout: seconds after which a run is cancelled; None is never.
+        on: which nodes run it; None is one of those that a backplane joins.
     """
 
     every: float
@@ -491,6 +493,7 @@ class TimerTiming:
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: float | None = None
+    on: RunsOn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,6 +517,7 @@ class ScheduleTiming:
     timeout: float | None = None
     max_runs: int = MAX_RUNS
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    on: RunsOn | None = None
 
     @property
     def expressions(self) -> tuple[Cron, ...]:
@@ -743,6 +747,7 @@ class ServerConfig:
         constants: for templates and views, by name.
         auth: how clients say who they are; None is that they do not.
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
+        backplane: what joins this node with others; None is that there are no others.
     """
 
     file: str
@@ -767,6 +772,7 @@ class ServerConfig:
     feeds: tuple[FeedConfig, ...] = ()
     auth: AuthConfig | None = None
     broadest: Breadth = Breadth.EVERYONE
+    backplane: BackplaneConfig | None = None
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

@@ -14,9 +14,11 @@ from signalpost.words import quoted
 
 _LONGEST_LEEWAY = 600.0
 _SHOWN = 3
-_MAKE_SECRET = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'  # noqa: S105 - makes one
 _FORM = "https://id.example.com/.well-known/jwks.json"
 _DISCOVERY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+
+MAKE_SECRET = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'  # noqa: S105 - makes one
+"""A command that prints a secret to sign with."""
 
 
 def read_tokens(section: Section, folder: Path) -> TokensConfig | None:
@@ -121,7 +123,7 @@ def check_secret(section: Section, name: str, least: int, what: str) -> None:
         return
     if len(secret) < least:
         text = f"too short to sign {what} with, so it could be guessed (allowed: from {least} bytes)"
-        section.problem(name, f"{text}; make one: {_MAKE_SECRET}")
+        section.problem(name, f"{text}; make one: {MAKE_SECRET}")
 
 
 # A file

@@ -8,6 +8,7 @@ from typing import Any
 from signalpost.control.protocol import ControlError
 from signalpost.delivery.client import Client
 from signalpost.node import Node
+from signalpost.signals.moderation import Moderation
 from signalpost.words import among, listing
 
 MOST_SHOWN = 1_000
@@ -72,7 +73,8 @@ class Command:
 
 def _kick(request: Request) -> Mapping[str, Any]:
     text = request.text
-    closed = request.node.moderation.kick(
+    moderation = request.node.moderation
+    closed = moderation.kick(
         by=request.by,
         user=text("user"),
         client_id=text("client"),
@@ -81,29 +83,40 @@ def _kick(request: Request) -> Mapping[str, Any]:
         code=request.whole("code", 4009),
         reason=text("reason") or "",
     )
-    return {"closed": closed}
+    return {"closed": closed, **_others(moderation)}
 
 
 def _ban(request: Request) -> Mapping[str, Any]:
     lasting = {} if (seconds := request.number("seconds")) is None else {"seconds": seconds}
     reason = request.text("reason") or ""
-    return {"closed": request.node.moderation.ban(request.needed("user"), reason=reason, by=request.by, **lasting)}
+    moderation = request.node.moderation
+    closed = moderation.ban(request.needed("user"), reason=reason, by=request.by, **lasting)
+    return {"closed": closed, **_others(moderation)}
 
 
 def _unban(request: Request) -> Mapping[str, Any]:
-    return {"lifted": request.node.moderation.unban(request.needed("user"), by=request.by)}
+    moderation = request.node.moderation
+    return {"lifted": moderation.unban(request.needed("user"), by=request.by), **_others(moderation)}
 
 
 def _revoke(request: Request) -> Mapping[str, Any]:
     lasting = {} if (seconds := request.number("seconds")) is None else {"seconds": seconds}
     user, token_id, before = request.text("user"), request.text("token_id"), request.number("before")
     moderation = request.node.moderation
-    return {"closed": moderation.revoke(by=request.by, user=user, token_id=token_id, before=before, **lasting)}
+    closed = moderation.revoke(by=request.by, user=user, token_id=token_id, before=before, **lasting)
+    return {"closed": closed, **_others(moderation)}
 
 
 def _unrevoke(request: Request) -> Mapping[str, Any]:
     user, token_id = request.text("user"), request.text("token_id")
-    return {"lifted": request.node.moderation.unrevoke(by=request.by, user=user, token_id=token_id)}
+    moderation = request.node.moderation
+    return {"lifted": moderation.unrevoke(by=request.by, user=user, token_id=token_id), **_others(moderation)}
+
+
+def _others(moderation: Moderation) -> Mapping[str, bool]:
+    """Return whether other nodes are told at once, if there are any: the counts are of this node's clients."""
+    known = moderation.others_know
+    return {} if known is None else {"others": known}
 
 
 def _clients(request: Request) -> Mapping[str, Any]:

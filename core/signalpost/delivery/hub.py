@@ -59,6 +59,7 @@ class Hub:
             each client. Callers that yield to others check how far it has grown.
         observer: notified of clients that are dropped; None for no observer.
         met: called with the groups that a client joins; None if nobody wants to know.
+        regrouped: called with a client that is in other groups now; None likewise.
         strain: makes senders wait for clients that are sent more than they can read; None if no sender waits.
     """
 
@@ -82,6 +83,7 @@ class Hub:
         "everyone",
         "met",
         "observer",
+        "regrouped",
         "strain",
         "work",
     )
@@ -115,6 +117,7 @@ class Hub:
         self.strain: Strain | None = None
         self.observer: Observer | None = None
         self.met: Callable[[Iterable[str]], None] | None = None
+        self.regrouped: Callable[[Client], None] | None = None
 
     # Where clients are
 
@@ -195,6 +198,8 @@ class Hub:
             for name in groups - client.groups:
                 _of(self._groups, name).lane(client).add(client)
         client.groups = groups
+        if self.regrouped is not None:
+            self.regrouped(client)
 
     def move(self, client: Client, path: str, place: Place | None = None, ward: str | None = None) -> None:
         """Move the client to another path; `place` and `ward` are those of `signalpost.signals.table.ResolvedPath`."""

@@ -14,6 +14,7 @@ from signalpost.cron import Cron, system_zone
 from signalpost.plan.plan import Job
 
 _INSTANT = timedelta.resolution
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class TimerMoments:
         anchor: when it was started; UTC.
         every: the interval, at least a microsecond.
         skip: how many of the first moments are left out.
+        common: whether all nodes have these moments: then they follow the wall clock, and `anchor` is one of them.
     """
 
     anchor: datetime
     every: timedelta
     skip: int
+    common: bool = False
 
     def after(self, moment: datetime) -> datetime | None:
         """Return the first moment strictly after `moment`, in UTC; None if the calendar ends (year 9999) before it."""
@@ -45,6 +48,12 @@ class TimerMoments:
     def shown(self, moment: datetime) -> datetime:
         """Return `moment` in the zone for display: UTC, since a timer has none."""
         return moment.astimezone(UTC)
+
+    @classmethod
+    def common_to_all(cls, started: datetime, every: timedelta, skip: int = 0) -> "TimerMoments":
+        """Return the moments that all nodes have, whenever they start: whole multiples of the interval since 1970."""
+        passed = (started.astimezone(UTC) - _EPOCH) // every
+        return cls(_EPOCH + every * passed, every, skip, common=True)
 
     def shifted(self, step: timedelta) -> "TimerMoments":
         """Return the same timer after the clock was set by `step`."""
@@ -89,13 +98,16 @@ class ScheduleMoments:
 Moments = TimerMoments | ScheduleMoments
 
 
-def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = system_zone) -> Moments:
+def moments_of(
+    job: Job, started: datetime, local: Callable[[], ZoneInfo] = system_zone, *, common: bool = False
+) -> Moments:
     """Return the moments of a job that is started at `started`.
 
     Args:
         job: of a plan.
         started: aware.
         local: returns the system's time zone; a caller with many jobs looks it up once.
+        common: whether other nodes must have the same moments; those of schedules are the same anyway.
 
     Raises:
         OperatorError: a schedule names no time zone and the system's cannot be determined.
@@ -103,17 +115,20 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
     timing = job.timing
     if isinstance(timing, TimerTiming):
         every = max(timedelta(seconds=timing.every), _INSTANT)
+        if common:
+            return TimerMoments.common_to_all(started, every, timing.skip)
         return TimerMoments(started.astimezone(UTC), every, timing.skip)
     return ScheduleMoments(timing.expressions, timing.timezone or local(), timing.start, timing.end)
 
 
-def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
+def next_runs(job: Job, after: datetime, count: int, *, common: bool = False) -> list[datetime]:
     """Return when a job will run if it is started at `after`, for display.
 
     Args:
         job: of a plan.
         after: aware; a run on start is at this moment.
         count: maximum number of runs to return.
+        common: see `moments_of`.
 
     Returns:
         Fewer than `count` if the job's limit or its end comes first; in a schedule's time zone, for a timer in UTC.
@@ -121,7 +136,7 @@ def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
     Raises:
         OperatorError: a schedule names no time zone and the system's cannot be determined.
     """
-    moments = moments_of(job, after)
+    moments = moments_of(job, after, common=common)
     wanted = min(count, job.timing.limit) if job.timing.limit else count
     runs = [after] if job.timing.on_start and moments.allows(after) else []
     moment = moments.after(after)

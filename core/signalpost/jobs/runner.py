@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.cron import system_zone
 from signalpost.events import Broadcast, Shared
 from signalpost.handlers import HandlerKind
+from signalpost.jobs.leases import Claims, Leases
 from signalpost.jobs.moments import moments_of
 from signalpost.jobs.scheduler import Clock, JobScheduler
 from signalpost.jobs.series import Series
@@ -58,6 +60,8 @@ class JobRunner:
         work: counts their runs as under way.
         clock: the source of the time.
         observer: notified of runs; None for no observer.
+        leases: by which nodes agree on the one that runs a job; None if there are no other nodes. With them, a job runs
+            on one node unless it says ``on: every``.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class JobRunner:
         work: Work | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self._jobs = tuple(jobs)
         self._observer = observer
@@ -76,6 +81,7 @@ class JobRunner:
         self._shared = shared
         self._broadcast = broadcast
         self._clock = clock or Clock()
+        self._claims = None if leases is None else Claims(leases, self._clock.wall)
         self._started = False
         self._series: dict[str, Series] = {}
         self._paused: set[str] = set()
@@ -134,7 +140,9 @@ class JobRunner:
         local = cache(system_zone)  # read from disk, once for all
         found = {}
         for job in jobs:
-            series = Series(job, moments_of(job, now, local), self._shared, self._broadcast, work, self._observer)
+            claims = None if job.timing.on is RunsOn.EVERY else self._claims
+            moments = moments_of(job, now, local, common=claims is not None)
+            series = Series(job, moments, self._shared, self._broadcast, work, self._observer, claims)
             series.paused = job.name in self._paused
             found[job.name] = series
         return found
@@ -142,7 +150,7 @@ class JobRunner:
     @staticmethod
     def _begin(series: Series, scheduler: JobScheduler, now: datetime) -> None:
         if series.job.timing.on_start and series.moments.allows(now):
-            series.tick(now)
+            series.start(now)
         first = series.after(now)
         if first is not None:
             scheduler.schedule(series.job.name, first, series.tick, series.after)

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 from signalpost.actions.steps import fill
 from signalpost.config.model import TimerTiming
@@ -12,6 +15,7 @@ from signalpost.errors import StepFailedError
 from signalpost.events import Broadcast, Shared, TickEvent
 from signalpost.foreign import is_cancelled, named, original, overran
 from signalpost.handlers import Handler, HandlerKind
+from signalpost.jobs.leases import SKEW, Claims
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.observe import Observer
 from signalpost.plan import Job
@@ -22,6 +26,7 @@ LOG = logging.getLogger(__name__)
 _HUNG = timedelta(seconds=60)  # seconds after which a warning says once that a timer's run is not over
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _CORRECTION = timedelta(hours=3)  # as in cron(8): a clock set back by more was wrong before
+_COMMON_CORRECTION = timedelta(seconds=SKEW)  # of a timer that all nodes have: more than that is wrong anyway
 
 
 class Series:
@@ -31,10 +36,13 @@ class Series:
     once with a warning, when it has been under way for a minute). A schedule has up to `max_runs` at once; further ones
     are skipped with a warning. A skipped run does not count towards the limit.
 
+    A job that runs on one of several nodes claims each run first. A run of another node counts towards the limit, too.
+
     Attributes:
         job: to run.
         moments: of the runs.
-        begun: how many runs of the series have begun, without those started by hand.
+        begun: how many runs of the series have begun here, without those started by hand.
+        elsewhere: how many other nodes have begun while the series was here.
         running: the runs under way, including those started by hand.
         last_error: the error of the last failed run; one line.
         work: of the job's plan.
@@ -49,12 +57,16 @@ class Series:
         broadcast: Broadcast,
         work: Work,
         observer: Observer | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self.job = job
+        self._claims = claims
         self._observer = observer
         self.work = work
         self.moments = moments
         self.begun = 0
+        self.elsewhere = 0
+        self._claiming = 0  # runs of which it is not known yet whose they are
         self.paused = False
         self.running: set[asyncio.Task[None]] = set()
         self.last_error: str | None = None
@@ -73,13 +85,29 @@ class Series:
 
     def after(self, moment: datetime) -> datetime | None:
         """Return the next moment of the series strictly after `moment`; None if it is over."""
+        return None if self._is_over else self.moments.after(moment)
+
+    @property
+    def _is_over(self) -> bool:
         limit = self.job.timing.limit
-        if limit and self.begun >= limit:
-            return None
-        return self.moments.after(moment)
+        return bool(limit) and self.begun + self.elsewhere >= limit
+
+    @property
+    def _may_be_over(self) -> bool:
+        limit = self.job.timing.limit
+        return bool(limit) and self.begun + self.elsewhere + self._claiming >= limit
+
+    def start(self, now: datetime) -> None:
+        """Start the run at the start of the server."""
+        if self._claims is None:
+            self.tick(now)
+        else:
+            self._claim(now, partial(self._claims.first_run, self.job.name, str(self)))
 
     def tick(self, due: datetime) -> None:
-        """Start the run that is due, unless the series is full."""
+        """Start the run that is due, unless the series is paused or full."""
+        if self.paused or self._may_be_over:  # over since it was scheduled: a claim was answered, or will be
+            return
         if self.full:
             hung = due - self._began >= _HUNG and not self._is_told
             self._is_told = self._is_told or hung
@@ -87,9 +115,31 @@ class Series:
             moment = self.moments.shown(due)
             LOG.log(level, "%s: left out the run of %s, %d still under way", self, moment, len(self.running))
             return
+        if self._claims is not None:
+            self._claim(due, partial(self._claims.run, self.job.name, str(self), due))
+            return
+        self._note_begin(due)
+        self._begin(self.begun, due)
+
+    def _note_begin(self, due: datetime) -> None:
         self.begun += 1
         self._began, self._is_told = due, False
-        self._begin(self.begun, due)
+
+    def _claim(self, due: datetime, claim: Callable[[], Awaitable[bool | None]]) -> None:
+        """Start the run if the claim is granted; until then it counts as under way, so that a stop waits for it."""
+        self._claiming += 1
+        self._spawn(self._run_if_ours(due, claim))
+
+    async def _run_if_ours(self, due: datetime, claim: Callable[[], Awaitable[bool | None]]) -> None:
+        try:
+            granted = await claim()
+        finally:
+            self._claiming -= 1
+        if granted:
+            self._note_begin(due)
+            await self._run(self._event(self.begun + self.elsewhere, due))
+        elif granted is False:
+            self.elsewhere += 1
 
     def invoke(self, now: datetime) -> asyncio.Task[None] | None:
         """Start a run outside of the series; return None if the series is full."""
@@ -99,17 +149,25 @@ class Series:
         """Return the next moment instead of `due` after the wall clock was set by `step`.
 
         A timer keeps its interval. A schedule runs what the step jumped over once, and nothing twice, unless the clock
-        was set back so far that it must have been wrong before.
+        was set back so far that it must have been wrong before. So does a timer whose moments all nodes have.
         """
         if isinstance(self.moments, TimerMoments):
-            self.moments = self.moments.shifted(step)
-            return due + step
+            if not self.moments.common:
+                self.moments = self.moments.shifted(step)
+                return due + step
+            if step < -_COMMON_CORRECTION:
+                self.moments = TimerMoments.common_to_all(now, self.moments.every)
+                return self.after(now) or due
+            return due
         if step <= -_CORRECTION:
             return self.after(now) or due
         return due
 
     def _begin(self, run: int, due: datetime) -> asyncio.Task[None]:
-        event = TickEvent(
+        return self._spawn(self._run(self._event(run, due)))
+
+    def _event(self, run: int, due: datetime) -> TickEvent:
+        return TickEvent(
             name=self.job.name,
             run=run,
             due=self.moments.shown(due),
@@ -118,7 +176,9 @@ class Series:
             broadcast=self._broadcast,
             _seat=self.job.action.seat if isinstance(self.job.action, Handler) else None,
         )
-        task = asyncio.get_running_loop().create_task(self._run(event), name=str(self))
+
+    def _spawn(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(run, name=str(self))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
         self.work.begin()

@@ -84,9 +84,12 @@ class StepCompiler:
         if not configs:
             return None
         known = {**ATTRIBUTES, "constants": frozenset(self._constants), **shapes}
-        steps = self.steps(configs, _Scope(place, self._getters[place], known))
-        leaves = [step for step in _flat(steps) if isinstance(step, Leaf)]
+        scope = _Scope(place, self._getters[place], known)
+        steps = self.steps(configs, scope)
         names = frozenset().union(*(step.options.names for step in _flat(steps)))
+        if self.resolver.config.backplane is not None and "matched" in names:
+            steps = self.steps(configs, replace(scope, counts=True))
+        leaves = [step for step in _flat(steps) if isinstance(step, Leaf)]
         return Program(
             configs,
             steps,
@@ -209,12 +212,14 @@ class _Scope:
         getters: of all names that they may use.
         attributes: of names, if known.
         given: the names that steps of the list have defined.
+        counts: whether a broadcast waits until it is known how many clients all nodes have for it.
     """
 
     place: Place
     getters: Mapping[str, Getter]
     attributes: Shapes
     given: frozenset[str] = frozenset()
+    counts: bool = False
 
     def knowing(self, *names: str) -> "_Scope":
         """Return the scope of steps with additional names, defined in the list itself."""
@@ -250,6 +255,8 @@ class _Draft:
 
     def leaf(self, options: Options, effect: Effect | None = None, *, code: str = "") -> Leaf:
         action = self.action
+        if self.scope.counts and effect is None and action.counted is not None:
+            return Leaf(self.config.name, self.where, options, action.counted, waits=True, code=code)
         return Leaf(self.config.name, self.where, options, effect or action.effect, waits=action.waits, code=code)
 
     def handler(self) -> Handler | None:

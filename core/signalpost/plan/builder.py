@@ -23,6 +23,7 @@ from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.levels import check_levels
 from signalpost.plan.literals import note_literals
+from signalpost.plan.nodestate import note_state
 from signalpost.plan.permissions import PermissionCompiler, check_undeclared
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.proofs import check_proofs
@@ -73,6 +74,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS, *
     note_redirects(config, report)
     note_strangers(config, signals, report)
     note_bans(config, report)
+    note_state(config, report)
     check_fallbacks(config, routes, signals, report)
     if proofs:
         check_proofs(config, routes, signals, report)

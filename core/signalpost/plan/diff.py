@@ -4,7 +4,7 @@ The comparison is by content, not by place or object: lines may move in routes.y
 A handler's code belongs to its plugin: a plugin has changed if its source has.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -16,6 +16,12 @@ from signalpost.plan.matrix import matrix
 from signalpost.plan.plan import Feed, Job, Plan
 
 NOTHING = "nothing changed"
+
+_UNTIL_RESTART: Mapping[str, str] = {
+    "state.file": "the state stays where it was",
+    "history.file": "the history stays where it was",
+    "backplane": "this node stays with the nodes that it began with",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +157,13 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
         then.scheme.secure and now.scheme.secure for then, now in pairs
     ):
         notes.append("limits.handshake: TLS handshakes keep the old limit until the server restarts")
-    if old.config.state.file != new.config.state.file:
-        notes.append("state.file: the state stays where it was until the server restarts")
-    if old.config.history.file != new.config.history.file:
-        notes.append("history.file: the history stays where it was until the server restarts")
-    return (*notes, *_resumed(old, new))
+    settings = _compare(_settings(old.config), _settings(new.config)).changed
+    return (*notes, *lasting_settings(settings), *_resumed(old, new))
+
+
+def lasting_settings(settings: Collection[str]) -> Iterator[str]:
+    """Yield which of the changed settings remain on a server after a reload, and until when: a sentence each."""
+    return (f"{key}: {what} until the server restarts" for key, what in _UNTIL_RESTART.items() if key in settings)
 
 
 def _resumed(old: Plan, new: Plan) -> Iterator[str]:

@@ -49,9 +49,19 @@ def _templates(value: Any) -> Iterator[str]:
         yield from _BRACES.findall(text)
 
 
+def asks(value: Any) -> bool:
+    """Return whether templates of a value read the state."""
+    return any("state" in _names(braces) for braces in _templates(value))
+
+
 def _is_of_an_event(value: Any) -> bool:
     """Return whether templates ask for anything but the state and what is the app's own; rather too often than not."""
-    return any(not _OWN.issuperset(_NAME.findall(_LITERAL.sub("''", braces[2:-2]))) for braces in _templates(value))
+    return any(not _OWN.issuperset(_names(braces)) for braces in _templates(value))
+
+
+def _names(braces: str) -> list[str]:
+    """Return the names in an expression: no attributes, no filters."""
+    return _NAME.findall(_LITERAL.sub("''", braces[2:-2]))
 
 
 def stored(steps: tuple[StepConfig, ...]) -> Keys:

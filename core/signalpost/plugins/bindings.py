@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.config.feedurl import NO_TOKEN, message_text, parse_url
 from signalpost.config.model import METHODS
 from signalpost.cron import Cron
@@ -108,6 +109,7 @@ def _timer(binding: TimerBinding) -> TimerBinding:
         on_start=_flag("on_start", binding.on_start),
         arguments=_arguments(binding.arguments),
         timeout=_timeout(binding.timeout),
+        on=_runs_on(binding.on),
     )
 
 
@@ -126,7 +128,16 @@ def _schedule(binding: ScheduleBinding) -> ScheduleBinding:
         timeout=_timeout(binding.timeout),
         max_runs=_count("max_runs", binding.max_runs, least=1),
         arguments=_arguments(binding.arguments),
+        on=_runs_on(binding.on),
     )
+
+
+def _runs_on(word: object) -> RunsOn | None:
+    if word is None:
+        return None
+    if not isinstance(word, str) or word not in set(RunsOn):
+        raise ValueError(f'on is "one" or "every", not {word!r}')
+    return RunsOn(word)
 
 
 def _feed(binding: FeedBinding) -> FeedBinding:

@@ -12,6 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+from signalpost.config.backplanemodel import RunsOn
 from signalpost.config.model import MAX_RUNS
 from signalpost.events import FeedEvent, RouteEvent, SignalEvent, TickEvent
 from signalpost.handlers import (
@@ -104,6 +105,7 @@ def timer(
     on_start: bool = False,
     arguments: Mapping[str, Any] | None = None,
     timeout: Duration | None = None,
+    on: str | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
     """Mark an ``async def`` with a `TickEvent` parameter as the handler `name`, run at an interval.
 
@@ -115,6 +117,7 @@ def timer(
         on_start: run once at once (counts towards the limit).
         arguments: available as `TickEvent.arguments`.
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
+        on: ``"every"`` runs it on each node, ``"one"``, the default, on one of those that a backplane joins.
     """
 
     def bind() -> TimerBinding | None:
@@ -125,6 +128,7 @@ def timer(
             on_start=on_start,
             arguments=_said(arguments),
             timeout=cast("float | None", timeout),
+            on=cast("RunsOn | None", on),
         )
         return _bound("every", every, binding)
 
@@ -143,6 +147,7 @@ def schedule(
     timeout: Duration | None = None,
     max_runs: int = MAX_RUNS,
     arguments: Mapping[str, Any] | None = None,
+    on: str | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
     """Mark an ``async def`` with a `TickEvent` parameter as the handler `name`, run on a schedule.
 
@@ -159,6 +164,7 @@ def schedule(
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
         max_runs: how many runs may be under way at once.
         arguments: available as `TickEvent.arguments`.
+        on: ``"every"`` runs it on each node, ``"one"``, the default, on one of those that a backplane joins.
     """
 
     def bind() -> ScheduleBinding | None:
@@ -172,6 +178,7 @@ def schedule(
             timeout=cast("float | None", timeout),
             max_runs=max_runs,
             arguments=_said(arguments),
+            on=cast("RunsOn | None", on),
         )
         return _bound("cron", cron, binding)
 

@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
+from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
-from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Published, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
+from signalpost.history.stream import Stream
 from signalpost.jsontext import memory_of
 from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
@@ -114,6 +116,7 @@ class Host(Protocol):
     shared: Shared
     slots: HandlerSlots
     running: dict[asyncio.Task[None], Client]
+    sequencing: "dict[asyncio.Future[Published], Client]"
     base: Context
     overdue: Overdue
     observer: Observer | None
@@ -395,6 +398,9 @@ class Conversation:
             self._reject(decision.error, message.ref, message.answer)
         if sent is not None and sent.later is not None:
             answer_later(sent.later, message.answer, partial(self._reject, ref=message.ref, answer=message.answer))
+            if message.answer is not None and not sent.later.done():
+                self._host.sequencing[sent.later] = self.client
+                sent.later.add_done_callback(self._host.sequencing.pop)
         elif message.answer is not None:
             at = self._host.memory.at(decision.target) if sent is not None and isinstance(decision, Deliver) else None
             message.answer.acknowledge(at)
@@ -435,8 +441,11 @@ class Conversation:
         place = self._asked_place(request)
         body: Mapping[str, Any] | None = None
         if request.kind == "presence":
-            body = memory.presence.whole(place)
-        elif (stream := memory.stream_of(client, place)) is not None:
+            try:
+                body = memory.presence.whole(place)
+            except UnavailableError:
+                raise _not_yet(request) from None
+        elif (stream := self._stream_of(place, request)) is not None:
             try:
                 found = read_history(stream, client.session, request.limit, request.before, request.after)
             except UnknownPositionError as error:
@@ -449,6 +458,17 @@ class Conversation:
             none = ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}")
             raise RejectedMessageError(none, request.ref)
         return body
+
+    def _stream_of(self, place: Place, request: ServerRequest) -> Stream | None:
+        """Return the stream that a request asks for; None if nothing is kept there.
+
+        Raises:
+            RejectedMessageError: it has yet to be read from the backplane.
+        """
+        try:
+            return self._host.memory.stream_of(self.client, place)
+        except UnavailableError:
+            raise _not_yet(request) from None
 
     def _asked_place(self, request: ServerRequest) -> Place:
         """Return the place that a request asks for: the client's own, or another one whose signal says who may.
@@ -515,7 +535,8 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
-            if not judged and (message.group is not None or message.user is not None):
+            many = message.group is not None or message.user is not None
+            if not judged and (many or (message.client_id and broadcaster.guard.is_beyond(message.client_id))):
                 message.shut = broadcaster.guard.forbidden(self.question(message))
         if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
             target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
@@ -588,13 +609,21 @@ class Conversation:
             if (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
-                return self._host.broadcaster.send_one(value, target, client.path)
+                once = None if message is None or self._host.alone else self._once(message, target)
+                return self._host.broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
         return None
+
+    def _once(self, message: ClientMessage, target: Target) -> Once | None:
+        """Return by what other nodes know a repeat of a message, if it has a `once` and its value is kept."""
+        session = self.session
+        if message.once is None or session is None or not session.lasting or target.whole is None:
+            return None
+        return Once(f"{session.key}:{message.once}", self.rule.config.once)
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
@@ -935,3 +964,9 @@ class Conversation:
                 broadcaster = self._host.broadcaster
                 broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
         answer.acknowledge()
+
+
+def _not_yet(request: ServerRequest) -> RejectedMessageError:
+    """Return the answer to a request for what is being read from the backplane."""
+    later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
+    return RejectedMessageError(later, request.ref)

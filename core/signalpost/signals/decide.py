@@ -104,7 +104,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
         case Rebroadcast.SENDER:
             return ANSWER
         case Rebroadcast.OTHERS:
-            return Deliver(Target(excluding=(client.twin or client).id))
+            return Deliver(Target(excluding=(client.twin or client).id, left_out=client.session))
         case Rebroadcast.PATH:
             return Deliver(Target(path=client.place))
         case Rebroadcast.GROUP:

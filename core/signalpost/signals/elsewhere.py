@@ -103,6 +103,10 @@ class ElsewhereGuard:
         text = f"the signal there does not take it: {rejection.detail}"
         return ClientError(ErrorCode.SCHEMA_MISMATCH, text, rejection.pointer)
 
+    def is_beyond(self, client_id: str) -> bool:
+        """Return whether a client may be at another process: which path it is on, nobody here can say."""
+        return not self._alone and client_id not in self._hub.clients
+
     def _of_client(self, client_id: str) -> ResolvedPath | None:
         client = self._hub.find(client_id)
         return None if client is None else self._table.resolve(client.endpoint.name, client.path)

@@ -75,17 +75,28 @@ class Ledger:
     def enter(self, user: str, info: Any) -> None:
         """Add a connection of a user; one who comes back in time was never away."""
         member = self._members.get(user)
+        self.have(user, 1 if member is None else member.n + 1, info)
+
+    def have(self, user: str, n: int, info: Any) -> None:
+        """Note how many connections a user has.
+
+        Args:
+            user: who is present.
+            n: the connections, at least 1.
+            info: what others see.
+        """
+        member = self._members.get(user)
         text = orjson.dumps(info)
         if member is None:
             member = self._members[user] = Member(info, text)
             self._size += len(user) + len(text)
             self._joined[user] = user not in self._left
             self._left.pop(user, None)
-        elif member.text != text or member.n:
+        elif member.text != text or max(1, member.n) != n:
             self._size += len(text) - len(member.text)
             member.info, member.text = info, text
             self._joined.setdefault(user, False)
-        member.n += 1
+        member.n = n
         member.until = None
         self._waiting.pop(user, None)
 
@@ -94,11 +105,28 @@ class Ledger:
         member = self._members.get(user)
         if member is None:
             return
-        member.n -= 1
-        if member.n > 0:
-            self._joined.setdefault(user, False)
+        if member.n > 1:
+            self.have(user, member.n - 1, member.info)
         else:
-            member.until = until
+            self.lack(user, until)
+
+    def lack(self, user: str, until: float | None) -> None:
+        """Note that a user has no connection.
+
+        Args:
+            user: who counts as gone at a time unless a connection comes; nothing is changed for one who waits already.
+            until: that time, in monotonic seconds; None is now.
+        """
+        member = self._members.get(user)
+        if member is None:
+            return
+        if until is None:
+            self._waiting.pop(user, None)
+            self._remove(user)
+        elif member.until is None:
+            if member.n > 1:
+                self._joined.setdefault(user, False)
+            member.n, member.until = 0, until
             self._waiting[user] = None
 
     def expire(self, now: float) -> None:
@@ -111,9 +139,12 @@ class Ledger:
             gone.append(user)
         for user in gone:
             del self._waiting[user]
-            self._size -= len(user) + len(self._members.pop(user).text)
-            if not self._joined.pop(user, False):
-                self._left[user] = None
+            self._remove(user)
+
+    def _remove(self, user: str) -> None:
+        self._size -= len(user) + len(self._members.pop(user).text)
+        if not self._joined.pop(user, False):
+            self._left[user] = None
 
     @property
     def next_end(self) -> float | None:

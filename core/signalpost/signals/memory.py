@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,6 +18,7 @@ from signalpost.delivery.feed import gap
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import ClientId, Receipt, Target
+from signalpost.errors import UnavailableError
 from signalpost.events import History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
@@ -39,6 +40,20 @@ logger = logging.getLogger("signalpost.signals")
 _NOTHING: Mapping[str, Any] = {}
 
 
+class Elsewhere(Protocol):
+    """What of the streams is only on a backplane."""
+
+    def knows(self, place: Place) -> bool:
+        """Return whether this node knows the stream of a place; else it begins to read it."""
+
+    async def fetch(self, place: Place) -> None:
+        """Read the stream of a place.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
+
+
 class Memory:
     """What a node remembers.
 
@@ -53,6 +68,7 @@ class Memory:
         repeats: messages that are known again.
         presence: who is on which path.
         keeps: whether any path has a history.
+        elsewhere: knows what of the streams is only on the backplane; None without other nodes.
         sequences: whether the order of what is kept is made here; else values come with their positions.
     """
 
@@ -63,6 +79,7 @@ class Memory:
         self.repeats = Repeats(clock)
         self.presence = Presence(hub, clock)
         self.keeps = False
+        self.elsewhere: Elsewhere | None = None
         self.sequences = True
         self._secret = secrets.token_bytes(32)
         self._clock = clock
@@ -170,22 +187,62 @@ class Memory:
 
     def _stream_at(self, path: str, place: Place | None) -> Stream | None:
         for each in self._table.places(path) if place is None else (place,):
-            stream = self.streams.stream(each) if self.keeps else None
+            stream = self._stream(each)
             if stream is not None:
                 return stream
         return None
 
+    def _stream(self, place: Place) -> Stream | None:
+        """Return the stream of a place; None if it has no history.
+
+        Raises:
+            UnavailableError: it is on the backplane, and not known here yet.
+        """
+        if not self.keeps or self.streams.config_of(place) is None:
+            return None
+        if self.elsewhere is not None and not self.elsewhere.knows(place):
+            raise UnavailableError(
+                f"what is kept of {path_of(place)} is on the backplane, and this node reads it only now, as it has no "
+                "clients there: ask again, or await event.fetch_history"
+            )
+        return self.streams.stream(place)
+
+    async def fetch(self, path: str) -> None:
+        """Read what is kept of a path from the backplane, if it is not known here; see `PluginView.fetch_history`."""
+        if self.elsewhere is not None and self.keeps:
+            for place in self._table.places(path):
+                if self.streams.config_of(place) is not None:
+                    await self.elsewhere.fetch(place)
+
+    def at_path(self, path: str) -> str | None:
+        """Return the position of the value that was just sent to a path; None if it was not kept."""
+        places = self._table.places(path) if self.keeps else ()
+        return next((at for place in places if (at := self.at(Target(path=place))) is not None), None)
+
     def stream_of(self, client: Client, place: Place) -> Stream | None:
-        """Return the stream of a place that a client asks for, without what is too old; None if nothing is kept."""
-        stream = client.stream if place == client.place else self.streams.stream(place) if self.keeps else None
+        """Return the stream of a place that a client asks for, without what is too old; None if nothing is kept.
+
+        Raises:
+            UnavailableError: it is on the backplane, and not known here yet.
+        """
+        stream = client.stream if place == client.place else self._stream(place)
         if stream is not None:
             self.streams.expire(stream)
         return stream
 
     def present(self, path: str, place: Place | None = None) -> Sequence[Present]:
-        """Return who is on a path; see `signalpost.events.Recollection.present`."""
+        """Return who is on a path; see `signalpost.events.Recollection.present`.
+
+        Raises:
+            UnavailableError: this node has no clients there, and asks the others only now.
+        """
         places = self._table.places(path) if place is None else (place,)
         return [Present(user, member.n, member.info) for each in places for user, member in self.presence.users(each)]
+
+    async def fetch_present(self, path: str) -> None:
+        """Ask other nodes who is on a path, if it is not known here; see `PluginView.fetch_presence`."""
+        for place in self._table.places(path):
+            await self.presence.fetch(place)
 
     # Clients
 
@@ -203,6 +260,13 @@ class Memory:
             self._absent(before)
             before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
         return session
+
+    def give_up(self, session: Session) -> None:
+        """Send the client of a session away, which another node has now."""
+        guest = self.sessions.release(session)
+        if guest is not None:
+            self._absent(guest)
+            guest.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
 
     def lend_session(self, offered: str, place: Place, client: Client) -> Session:
         """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""

@@ -2,11 +2,13 @@
 
 What takes effect at once is done to the clients that are here; the rest is remembered (`signalpost.auth.revocations`),
 and asked at each handshake. Each deed is a line of the log, with who did it and to how many.
+
+Where there are other nodes, they are told (`Elsewhere`). What is returned and logged are the clients of this one.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from signalpost.auth.identity import Identity
@@ -22,6 +24,8 @@ from signalpost.words import printable, quoted
 LOG = logging.getLogger(__name__)
 
 _SHOWN = 80  # characters of a name in the log
+_LATER = " here; the backplane is away, so the other nodes do not know yet"
+_MAY_STAY = " here; the backplane is away, so clients of other nodes may stay"
 
 
 class Targets(Protocol):
@@ -29,8 +33,25 @@ class Targets(Protocol):
 
     def __call__(
         self, to: None, path: str | None, group: str | None, client: str | None, user: str | None, /
-    ) -> Iterable[Target]:
+    ) -> Sequence[Target]:
         """Return the targets that the names make up together; none without any name."""
+
+
+class Elsewhere(Protocol):
+    """Does on other nodes what is done here; see `signalpost.cluster.moderation.SharedModeration`."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the other nodes can be told now."""
+
+    def kick(self, targets: Sequence[Target], code: int, reason: str) -> None:
+        """Close the clients of targets."""
+
+    def refuse(self, kind: Kind, name: str, reason: str) -> None:
+        """Make a ban or revocation, which this node knows already, known."""
+
+    def lift(self, kind: Kind, name: str) -> None:
+        """End a ban or revocation, which this node may not have known."""
 
 
 class Moderation:
@@ -44,9 +65,10 @@ class Moderation:
 
     Attributes:
         revocations: who is not let in.
+        elsewhere: tells the other nodes; None if there are none.
     """
 
-    __slots__ = ("_clock", "_hub", "_observer", "_targets", "revocations")
+    __slots__ = ("_clock", "_hub", "_observer", "_targets", "elsewhere", "revocations")
 
     def __init__(
         self, hub: Hub, targets: Targets, observer: Observer | None, clock: Callable[[], float] = time.time
@@ -56,6 +78,11 @@ class Moderation:
         self._observer = observer
         self._clock = clock
         self.revocations = Revocations(clock)
+        self.elsewhere: Elsewhere | None = None
+
+    def now(self) -> float:
+        """Return the present moment, in Unix seconds."""
+        return self._clock()
 
     def refusal(self, identity: Identity) -> Refusal | None:
         """Return why somebody is not let in, or has to go; None for anybody else. Asked at handshakes and renewals."""
@@ -78,18 +105,24 @@ class Moderation:
         targets = self._targets(None, path, group, client_id, user)
         if not targets:
             raise TypeError("kick sends nobody away without a user, a client, a path or a group")
-        found = dict.fromkeys(client for target in targets for client in self._hub.matching(target))
-        count = self._close(found, code, reason)
+        count = self.kick_here(targets, code, reason)
+        if self.elsewhere is not None:
+            self.elsewhere.kick(targets, code, reason)
         given = {"user": user, "client": client_id, "path": path, "group": group}
         whom = ", ".join(f"{what} {quoted(name, _SHOWN)}" for what, name in given.items() if name is not None)
-        LOG.info("kick of %s by %s: %s", whom, printable(by), _closed(count, code))
+        LOG.info("kick of %s by %s: %s%s", whom, printable(by), _closed(count, code), self._told(_MAY_STAY))
         return count
+
+    def kick_here(self, targets: Iterable[Target], code: int, reason: str) -> int:
+        """Close the clients of this node that targets reach; return how many."""
+        found = dict.fromkeys(client for target in targets for client in self._hub.matching(target))
+        return self._close(found, code, reason)
 
     def ban(self, user: str, seconds: float = DAY, reason: str = "", *, by: str) -> int:
         """Let nobody of this name in, whatever its token, and close the connections of who is here."""
         self.revocations.ban(user, seconds)
-        count = self._close_refused(self._hub.of_user(user), BANNED, reason)
-        told = _closed(count, BANNED.code)
+        count = self._refused(Kind.BAN, user, reason)
+        told = _closed(count, BANNED.code) + self._told(_LATER)
         LOG.warning(
             "ban of user %s for %s by %s: %s", quoted(user, _SHOWN), format_duration(seconds), printable(by), told
         )
@@ -112,14 +145,13 @@ class Moderation:
         kind, name = _one_of(user, token_id)
         if kind is Kind.USER:
             self.revocations.revoke_user(name, before, seconds)
-            found = self._hub.of_user(name)
         else:
             if before is not None:
                 raise TypeError("before= is for tokens of a user: the one of an id is revoked whenever it was issued")
             self.revocations.revoke_token(name, seconds)
-            found = [client for client in self._hub.identified() if client.identity.token_id == name]
-        count = self._close_refused(found, REVOKED)
-        whose, lasts, told = _whose(kind, name), format_duration(seconds), _closed(count, REVOKED.code)
+        count = self._refused(kind, name, "")
+        whose, lasts = _whose(kind, name), format_duration(seconds)
+        told = _closed(count, REVOKED.code) + self._told(_LATER)
         LOG.warning("revocation of %s for %s by %s: %s", whose, lasts, printable(by), told)
         return count
 
@@ -129,9 +161,40 @@ class Moderation:
 
     def _lifted(self, kind: Kind, name: str, by: str) -> bool:
         lifted = self.revocations.lift(kind, name)
+        if self.elsewhere is not None:
+            self.elsewhere.lift(kind, name)
         if lifted:
-            LOG.warning("%s is lifted by %s", _whose(kind, name), printable(by))
+            LOG.warning("%s is lifted by %s%s", _whose(kind, name), printable(by), self._told(_LATER))
         return lifted
+
+    def _refused(self, kind: Kind, name: str, reason: str) -> int:
+        count = self.close_refused(kind, name, reason)
+        if self.elsewhere is not None:
+            self.elsewhere.refuse(kind, name, reason)
+        return count
+
+    def close_refused(self, kind: Kind, name: str, reason: str) -> int:
+        """Close the clients of this node that a ban or revocation refuses; return how many.
+
+        Args:
+            kind: of it.
+            name: of the user, or the id of the token.
+            reason: for people; empty is the usual one.
+        """
+        if kind is Kind.TOKEN:
+            found = [client for client in self._hub.identified() if client.identity.token_id == name]
+        else:
+            found = self._hub.of_user(name)
+        return self._close_refused(found, BANNED if kind is Kind.BAN else REVOKED, reason)
+
+    @property
+    def others_know(self) -> bool | None:
+        """Whether other nodes are told at once; None if there are none."""
+        return None if self.elsewhere is None else self.elsewhere.reached
+
+    def _told(self, otherwise: str) -> str:
+        known = self.others_know
+        return "" if known is None else " here, and the other nodes are told" if known else otherwise
 
     def _close_refused(self, clients: Iterable[Client], refusal: Refusal, reason: str = "") -> int:
         # Of those who have disconnected by themselves, messages may still be waiting.

@@ -1,28 +1,61 @@
 """Presence: who is on which path, and how its clients are told."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 from signalpost.config.model import PresenceConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Announcement
+from signalpost.errors import UnavailableError
 from signalpost.paths import Place, path_of
 from signalpost.signals.ledger import Ledger, Member
+from signalpost.signals.seats import Seat, Seats
+
+_NOBODY: Mapping[str, Seat] = {}
+
+
+class OtherNodes(Protocol):
+    """The other nodes of the app; see `signalpost.cluster.crowd.Crowd`, in a higher layer."""
+
+    tag: str
+    """Of this node."""
+
+    def changed(self, place: Place, user: str) -> None:
+        """Called when the connections of a user to this node have changed."""
+
+    def knows(self, place: Place) -> bool:
+        """Return whether it is known who is at a place on other nodes; else it is asked for."""
+
+    async def fetch(self, place: Place) -> None:
+        """Ask who is at a place on other nodes, if that is not known.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
 
 
 class _Room:
     """The ledger of a path, and when its clients are told next."""
 
-    __slots__ = ("blind", "due", "ledger", "timer", "told_at")
+    __slots__ = ("blind", "due", "ledger", "seats", "timer", "told_at")
 
-    def __init__(self, config: PresenceConfig) -> None:
+    def __init__(self, config: PresenceConfig, seats: Seats | None) -> None:
         self.ledger = Ledger(config.most)
+        self.seats = seats  # None without other nodes
         self.blind: set[Client] = set()  # who may not see who is there
         self.told_at = float("-inf")
         self.due = 0.0
         self.timer: asyncio.Handle | None = None
+
+    def count(self, user: str, until: float | None) -> None:
+        """Count what all nodes say of a user; see `Ledger.lack`."""
+        total = None if self.seats is None else self.seats.total(user)
+        if total is None:
+            self.ledger.lack(user, until)
+        else:
+            self.ledger.have(user, total.n, total.info)
 
 
 class Presence:
@@ -34,12 +67,14 @@ class Presence:
 
     Attributes:
         config_of: returns how the clients of a place are told; None if they are not.
+        others: the other nodes of the app; None if there are none.
     """
 
-    __slots__ = ("_clock", "_hub", "_rooms", "config_of")
+    __slots__ = ("_clock", "_hub", "_rooms", "config_of", "others")
 
     def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
         self.config_of: Callable[[Place], PresenceConfig | None]
+        self.others: OtherNodes | None = None
         self._hub = hub
         self._clock = clock
         self._rooms: dict[Place, _Room] = {}
@@ -55,19 +90,107 @@ class Presence:
         config = self.config_of(place)
         if config is None:
             return
-        room = self._rooms.get(place)
-        if room is None:
-            room = self._rooms[place] = _Room(config)
-        room.ledger.most = config.most
-        room.ledger.enter(user, info)
+        room = self._room(place, config)
+        if room.seats is None or self.others is None:
+            room.ledger.enter(user, info)
+        else:
+            room.seats.enter(user, info)
+            room.count(user, None)
+            self.others.changed(place, user)
         self._schedule(place, room)
 
     def leave(self, place: Place, user: str) -> None:
         """Remove a connection of a user, who counts as gone when the grace is over."""
-        room, config = self._rooms.get(place), self.config_of(place)
-        if room is not None:
-            room.ledger.leave(user, self._clock() + (0.0 if config is None else config.grace))
-            self._schedule(place, room)
+        room = self._rooms.get(place)
+        if room is None:
+            return
+        until = self._grace_ends(place)
+        if room.seats is None or self.others is None:
+            room.ledger.leave(user, until)
+        else:
+            room.seats.leave(user)
+            room.count(user, until)
+            self.others.changed(place, user)
+        self._schedule(place, room)
+
+    def _room(self, place: Place, config: PresenceConfig) -> _Room:
+        room = self._rooms.get(place)
+        if room is None:
+            seats = None if self.others is None else Seats(self.others.tag)
+            room = self._rooms[place] = _Room(config, seats)
+        room.ledger.most = config.most
+        return room
+
+    def _grace_ends(self, place: Place) -> float:
+        config = self.config_of(place)
+        return self._clock() + (0.0 if config is None else config.grace)
+
+    # What other nodes say
+
+    def own(self, place: Place) -> Mapping[str, Seat]:
+        """Return the users who are at a place on this node, if there are others."""
+        room = self._rooms.get(place)
+        return _NOBODY if room is None or room.seats is None else room.seats.own
+
+    def occupied(self) -> list[Place]:
+        """Return the places with users who are on this node, if there are others."""
+        return [place for place, room in self._rooms.items() if room.seats is not None and room.seats.own]
+
+    def note(self, place: Place, tag: str, seats: Mapping[str, Seat | None]) -> None:
+        """Note what another node says of users of a place.
+
+        Args:
+            place: of the users.
+            tag: of the node.
+            seats: by user; None is that the user is not connected there. Users who are not named are as they were.
+        """
+        config = self.config_of(place)
+        if config is None or not seats:
+            return
+        room = self._room(place, config)
+        if room.seats is None:
+            return
+        until = self._grace_ends(place)
+        for user, seat in seats.items():
+            room.seats.put(tag, user, seat)
+            room.count(user, until)
+        self._schedule(place, room)
+
+    def nodes(self, place: Place) -> Collection[str]:
+        """Return the tags of other nodes that have users at a place."""
+        room = self._rooms.get(place)
+        return () if room is None or room.seats is None else room.seats.elsewhere
+
+    def of_node(self, place: Place, tag: str) -> Mapping[str, Seat]:
+        """Return the users whom a node has at a place, as far as this one knows."""
+        room = self._rooms.get(place)
+        return _NOBODY if room is None or room.seats is None else room.seats.of(tag)
+
+    def forget_node(self, tag: str, *, with_grace: bool) -> None:
+        """Forget the users of a node that is not there any more.
+
+        Args:
+            tag: of the node.
+            with_grace: whether they may come back to another node, as if each had left now; else they are gone.
+        """
+        for place, room in tuple(self._rooms.items()):
+            self._forget(place, room, tag, self._grace_ends(place) if with_grace else None)
+
+    def forget_others(self, place: Place) -> None:
+        """Forget the users of other nodes at a place of which nothing is heard any more."""
+        room = self._rooms.get(place)
+        for tag in () if room is None or room.seats is None else room.seats.elsewhere:
+            self._forget(place, room, tag, None)
+
+    def _forget(self, place: Place, room: _Room | None, tag: str, until: float | None) -> None:
+        users = () if room is None or room.seats is None else room.seats.forget(tag)
+        if room is None or not users:
+            return
+        for user in users:
+            room.count(user, until)
+        self._schedule(place, room)
+
+    # Who may see
 
     def hide_from(self, client: Client) -> None:
         """Tell a client nothing of its path, where it is present itself."""
@@ -84,8 +207,15 @@ class Presence:
         if (room := self._rooms.get(place)) is not None:
             room.blind.discard(client)
 
+    # Who is there
+
     def whole(self, place: Place) -> Mapping[str, Any] | None:
-        """Return what a client is told that comes, or that asks; None if nobody is there."""
+        """Return what a client is told that comes, or that asks; None if nobody is there.
+
+        Raises:
+            UnavailableError: only other nodes know who is there.
+        """
+        self._require(place)
         room, config = self._rooms.get(place), self.config_of(place)
         if room is None or config is None:
             return None
@@ -93,9 +223,30 @@ class Presence:
         return {"path": path_of(place), **room.ledger.whole()}
 
     def users(self, place: Place) -> Iterable[tuple[str, Member]]:
-        """Return the users of a path."""
+        """Return the users of a path.
+
+        Raises:
+            UnavailableError: only other nodes know who is there.
+        """
+        self._require(place)
         room = self._rooms.get(place)
         return () if room is None else room.ledger
+
+    async def fetch(self, place: Place) -> None:
+        """Ask other nodes who is at a place, if this one does not know.
+
+        Raises:
+            UnavailableError: the backplane cannot be reached.
+        """
+        if self.others is not None and self.config_of(place) is not None:
+            await self.others.fetch(place)
+
+    def _require(self, place: Place) -> None:
+        if self.others is not None and self.config_of(place) is not None and not self.others.knows(place):
+            raise UnavailableError(
+                f"who is on {path_of(place)} is known on the backplane, and read only now, as this node has no clients "
+                "there: ask again, or await event.fetch_presence"
+            )
 
     def stop(self) -> None:
         """Tell nobody anything any more."""
@@ -104,16 +255,13 @@ class Presence:
                 room.timer.cancel()
         self._rooms.clear()
 
+    # When clients are told
+
     def _schedule(self, place: Place, room: _Room) -> None:
         """Wait until something may be told, or until the next user counts as gone."""
-        config = self.config_of(place)
-        every = 0.0 if config is None else config.every
-        moments = [room.told_at + every] if room.ledger.changed else []
-        if (end := room.ledger.next_end) is not None:
-            moments.append(end)
-        if not moments:
+        due = min(self._moments(place, room), default=None)
+        if due is None:
             return
-        due = min(moments)
         if room.timer is not None:
             if room.due <= due:
                 return
@@ -121,6 +269,13 @@ class Presence:
         room.due = due
         seconds = max(0.0, due - self._clock())
         room.timer = asyncio.get_running_loop().call_later(seconds, self._look, place, room)
+
+    def _moments(self, place: Place, room: _Room) -> Iterator[float]:
+        config = self.config_of(place)
+        if room.ledger.changed or not len(room.ledger):
+            yield room.told_at + (0.0 if config is None else config.every)
+        if (end := room.ledger.next_end) is not None:
+            yield end
 
     def _look(self, place: Place, room: _Room) -> None:
         room.timer = None

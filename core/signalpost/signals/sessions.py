@@ -8,6 +8,7 @@ has the session.
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from signalpost.auth.identity import GUEST, Identity
@@ -34,6 +35,7 @@ TAKEN_OVER = "this session is connected elsewhere"
 """The reason of the close for a client whose session another connection has brought."""
 
 _BYTES = 16  # 128 random bits
+_KEY_BYTES = 12
 _SIGNED = "."  # is in no text without a signature
 _ENDED_BY_APP = range(4000, 5000)  # RFC 6455 section 7.4.2: codes of applications
 _POLICY = 1008
@@ -72,6 +74,19 @@ class Guest(Expiring, Protocol):
         """Make the event of the client's arrival."""
 
 
+class Elsewhere(Protocol):
+    """Keeps sessions for other nodes; see `signalpost.cluster.sessions.SharedSessions`."""
+
+    def came(self, session: "Session") -> None:
+        """Called when a client of this node has a session from now on."""
+
+    def left(self, session: "Session") -> None:
+        """Called when the client of a session has left this node."""
+
+    def ended(self, session: "Session") -> None:
+        """Called when a session is known no longer: by its close the app has ended what there was."""
+
+
 class Session:
     """What survives a client's reconnect.
 
@@ -80,7 +95,8 @@ class Session:
         user: how others know it: the id of its first client.
         owner: the user of its clients; None is a guest. It is not known to another one.
         place: of its clients; it is not known on another path.
-        key: by which kept values leave it out; of a session from before a restart, which is not known, its text.
+        key: by which values leave it out: a digest of its text, which is nobody else's business; of a session from
+            before a restart, which is not known, that one's.
         guest: the conversation of the connected client; None while there is none.
         groups: of the client that has left.
         repeats: its messages that are known again, by their ``once``; the oldest first.
@@ -118,7 +134,7 @@ class Session:
         text = secrets.token_urlsafe(_BYTES)
         self.id = text if owner is None or signer is None else signer.signed(text, owner)
         self.owner = owner
-        self.key = key or self.id
+        self.key = key or key_of(self.id)
         self.user = user
         self.place = place
         self.guest: Guest | None = None
@@ -137,16 +153,18 @@ class Sessions:
         clock: returns monotonic seconds.
 
     Attributes:
+        elsewhere: keeps them for other nodes; None if there are none.
         signer: signs the sessions of users; None leaves them unsigned.
         most: how many sessions without a client are known; beyond it, those that were left longest ago are forgotten.
     """
 
-    __slots__ = ("_before", "_clock", "_connected", "_left", "_started_at", "most", "signer")
+    __slots__ = ("_before", "_clock", "_connected", "_left", "_started_at", "elsewhere", "most", "signer")
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
         self._clock = clock
         self.most = most
         self.signer: Signer | None = None
+        self.elsewhere: Elsewhere | None = None
         self._connected: dict[str, Session] = {}
         self._left: OrderedDict[str, Session] = OrderedDict()  # the one that was left longest ago first
         self._before: dict[str, tuple[Place, str]] = {}  # places and keys of sessions of before a restart
@@ -169,9 +187,13 @@ class Sessions:
         if found is None:
             found = Session(place, user, self._key_before(text, place, owner), owner=owner, signer=self.signer)
             self._connected[found.id] = found
+            if self.elsewhere is not None:
+                self.elsewhere.came(found)
             return found, None
         self._left.pop(text, None)
         self._connected[text] = found
+        if self.elsewhere is not None:
+            self.elsewhere.came(found)
         before, found.guest = found.guest, None
         if before is not None:
             found.groups = before.client.groups
@@ -217,12 +239,12 @@ class Sessions:
 
         Nothing else survives a restart: the client must not believe that the server knows more.
         """
-        if not self._is_bound(text, owner):
+        if not self.is_bound(text, owner):
             return ""
         where, key = self._before.get(text, (None, ""))
         return key if where == place else ""
 
-    def _is_bound(self, text: str, owner: str | None) -> bool:
+    def is_bound(self, text: str, owner: str | None) -> bool:
         """Return whether a session belongs to a user, or, without a signature, to a guest."""
         if owner is None:
             return _SIGNED not in text
@@ -242,11 +264,41 @@ class Sessions:
         del self._connected[session.id]
         session.guest = None
         if sent_away and _ends(guest.client.close_code):
+            if self.elsewhere is not None:
+                self.elsewhere.ended(session)
             return
         session.groups = guest.client.groups
         session.left_at = self._clock()
         self._left[session.id] = session
+        if self.elsewhere is not None:
+            self.elsewhere.left(session)
         self.forget_old()
+
+    def adopt(  # noqa: PLR0917 - each is a part of the session
+        self, text: str, place: Place, user: str, key: str, owner: str | None, groups: Collection[str]
+    ) -> None:
+        """Know a session that another node has had, as if its client had just left here; see `Session`."""
+        session = self._left.pop(text, None) or Session(place, user, key, owner=owner)
+        session.id, session.key, session.owner = text, key, owner
+        session.place, session.user, session.groups = place, user, frozenset(groups)
+        session.left_at = self._clock()
+        self._left[text] = session
+        self.forget_old()
+
+    def forget(self, text: str) -> None:
+        """Know a session no longer that no client has."""
+        self._left.pop(text, None)
+
+    def release(self, session: Session) -> Guest | None:
+        """Know a session no longer that another node has now; return the conversation that had it, if that goes on."""
+        if self._connected.get(session.id) is session:
+            del self._connected[session.id]
+        guest, session.guest = session.guest, None
+        return guest
+
+    def life_left(self, session: Session) -> float:
+        """Return the seconds for which a session is known whose client has left."""
+        return session.left_at + LIFE - self._clock()
 
     def restore(self, text: str, places: Mapping[str, Place]) -> None:
         """Leave out of kept values whom they left out before the server stopped.
@@ -275,6 +327,11 @@ class Sessions:
             if oldest.left_at >= until and len(self._left) <= self.most:
                 return
             del self._left[oldest.id]
+
+
+def key_of(text: str) -> str:
+    """Return the key of a session, which tells nobody its text."""
+    return blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
 
 
 def may_use(owner: Identity, identity: Identity) -> bool:

@@ -24,13 +24,19 @@ class Document:
         secret: whether its lines are shown without the values in them.
     """
 
-    __slots__ = ("_last", "_starts", "name", "secret", "text")
+    __slots__ = ("_last", "_replaced", "_starts", "name", "secret", "text")
 
     def __init__(self, name: str, text: str, *, secret: bool = False) -> None:
         self.name = name
         self.text = text
         self.secret = secret
         self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+        self._last = (-1, "")
+        self._replaced: dict[str, str] = {}
+
+    def hide(self, text: str, shown: str) -> None:
+        """Show another text of the same length in place of one, wherever it stands in a line of a problem."""
+        self._replaced[text] = shown
         self._last = (-1, "")
 
     def line(self, offset: int) -> int:
@@ -75,7 +81,10 @@ class Document:
         """Return a line's text; the problems of one line share it, since a file may be one long line."""
         if self._last[0] != line:
             end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
-            self._last = line, self.text[self._starts[line] : end].rstrip("\r\n")
+            source = self.text[self._starts[line] : end].rstrip("\r\n")
+            for text, shown in self._replaced.items():
+                source = source.replace(text, shown)
+            self._last = line, source
         return self._last[1]
 
     def _masked(self, source: str) -> str:

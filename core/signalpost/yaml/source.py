@@ -7,7 +7,7 @@ from signalpost.errors import Problem
 from signalpost.places import Keys, Part
 from signalpost.words import format_keys, printable
 from signalpost.yaml.document import Document
-from signalpost.yaml.masks import SHORTEST, Mask, secrets_mask
+from signalpost.yaml.masks import MASK, SHORTEST, Mask, secrets_mask
 from signalpost.yaml.nodes import Hidden, ListNode, MapNode, Node, ScalarNode, Span, hidden_in, secrets_in
 from signalpost.yaml.problems import TextProblem
 from signalpost.yaml.tree import Tree
@@ -22,16 +22,29 @@ class Source:
         masked: hides the secrets in a text: ``!secret token`` replaces each.
     """
 
-    __slots__ = ("_around", "_documents", "_root", "file", "has_secrets", "masked")
+    __slots__ = ("_around", "_documents", "_hidden", "_root", "file", "has_secrets", "masked")
 
     def __init__(self, tree: Tree) -> None:
         self.file = tree.documents[0].name
         self._documents: Sequence[Document] = tree.documents
         self._root = tree.root
         self._around: tuple[Node | None, tuple[Hidden, ...]] = (None, ())
-        hidden = tuple(hidden_in(tree.root)) if tree.root else ()
-        self.has_secrets = any(each.secret for each in hidden)
-        self.masked = secrets_mask(hidden)
+        self._hidden = tuple(hidden_in(tree.root)) if tree.root else ()
+        self.has_secrets = any(each.secret for each in self._hidden)
+        self.masked = secrets_mask(self._hidden)
+
+    def hide(self, secret: str, around: str = "") -> None:
+        """Hide a part of a value from now on, as if it were a secret, also in the lines that problems show.
+
+        Args:
+            secret: the part.
+            around: the part with what stands next to it, by which it is found in lines; empty for no search there.
+        """
+        self._hidden = (*self._hidden, Hidden(MASK, secret, secret=True))
+        self.has_secrets = True
+        self.masked = secrets_mask(self._hidden)
+        for document in self._documents if around else ():
+            document.hide(around, around.replace(secret, "*" * len(secret)))
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
         """Return the problem `text` about the value at `keys` (or about its key, or a part), or its nearest parent."""

@@ -239,6 +239,14 @@ class TestTheWay:
         way.welcomed()
         assert way.has_another
 
+    def test_who_is_told_that_there_are_no_websockets_need_not_ask_again(self):
+        way = Way(may_use_events=True)
+        way.choose()
+        way.ended(None)
+        way.refused()
+        assert way.choose() == "sse"
+        assert not way.has_another
+
     def test_a_welcome_by_websocket_begins_the_count_anew(self):
         way = Way(may_use_events=True)
         way.choose()

@@ -24,6 +24,13 @@ def broadcast(run: Run, options: Mapping[str, Any]) -> Receipt:
     return run.count(run.event.broadcast(options["value"], **target))
 
 
+async def count(run: Run, options: Mapping[str, Any]) -> None:
+    """Send a value, and wait until it is known how many clients all nodes have for it."""
+    receipt = broadcast(run, options)
+    if receipt.later is not None:
+        run.matched = (await receipt.later).matched
+
+
 def _check(step: Section, place: Place) -> None:
     options = step.section("broadcast")
     if options is None:
@@ -111,5 +118,6 @@ ACTION = BuiltIn(
     ),
     check=_check,
     effect=broadcast,
+    counted=count,
     changes=True,
 )

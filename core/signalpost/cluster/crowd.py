@@ -1,0 +1,436 @@
+"""The crowd: who is present on other nodes, and how they are told who is present on this one.
+
+::
+
+    a client comes, or goes   Presence counts it here at once; what changes is gathered for a tenth of a second
+    written                   into the table of its place, then as a note to the nodes that follow the place
+    heard                     by these: absolute numbers, so nothing depends on what was heard before
+    read                      the whole table: when a place is opened here, a note was missed, the backplane or another
+                              node is back
+
+Whatever is read is also held against what this node has itself, and put right there. So entering again is reading.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from signalpost.backplanes.backplane import AwayError
+from signalpost.cluster.channels import channel_of_place, place_in, place_text, read_place
+from signalpost.cluster.cluster import LOOK, Cluster
+from signalpost.cluster.crowdtables import (
+    field_of,
+    seat_of,
+    table_of_node,
+    table_of_place,
+    users_of,
+    write_seat,
+    written,
+)
+from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
+from signalpost.cluster.part import Note
+from signalpost.errors import UnavailableError
+from signalpost.logthrottle import LineTally, call_later
+from signalpost.paths import Place, path_of
+from signalpost.signals.presence import Presence
+from signalpost.signals.seats import Seat
+
+LOG = logging.getLogger("signalpost.cluster")
+
+EVERY = 0.1
+"""Seconds between two notes about a place, at least."""
+
+BATCH = 1_000
+"""Users that are written at once."""
+
+READS = 100
+"""Tables that are read at once."""
+
+MOST_ASKED = 1_000
+"""Places without clients here that are followed because somebody asks who is there."""
+
+
+class _Followed:
+    """A place whose users on other nodes are known here, or soon.
+
+    Attributes:
+        opened: done when its table was read, or when it cannot be.
+        reading: whether an answer of the backplane is waited for.
+        again: whether it is to be read once more then.
+        known: whether its table was read.
+        heard: of users and nodes that were heard of while it is read: what was heard is newer.
+    """
+
+    __slots__ = ("again", "heard", "known", "opened", "place", "reading")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.reading = self.again = self.known = False
+        self.heard: set[tuple[str, str]] = set()
+
+    def open(self) -> None:
+        """Let in who waits."""
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+
+class Crowd:
+    """Who is present on other nodes; a part of a cluster.
+
+    Args:
+        cluster: of this node.
+        is_there: returns whether a node is there, by its tag (`signalpost.cluster.roster`).
+
+    Attributes:
+        tag: of this node.
+        unknown: called with the tag of a dead node that has left something behind, and that nobody knows any more.
+    """
+
+    def __init__(self, cluster: Cluster, is_there: Callable[[str], bool]) -> None:
+        self.tag = cluster.origin.tag
+        self.unknown: Callable[[str], None] = lambda _tag: None
+        self._cluster = cluster
+        self._backplane = cluster.backplane
+        self._is_there = is_there
+        self._presence: Presence = cluster.node.memory.presence
+        self._presence.others = self
+        self._plan: object = None  # whose literal paths are followed
+        self._places: dict[Place, _Followed] = {}
+        self._listed: set[Place] = set()  # that the list of this node has
+        self._to_read: dict[Place, _Followed] = {}
+        self._read_soon = False
+        self._reads = 0  # answers about tables that are waited for
+        self._changed: dict[Place, dict[str, None]] = {}
+        self._writing = False
+        self._written_at = float("-inf")
+        self._timer: asyncio.Handle | None = None
+        self._idle: list[asyncio.Future[None]] = []
+        self._refused = self._stopped = False
+        self._failures = LineTally(LOG.error, call_later)
+        cluster.notes["who"] = self._heard
+
+    # What presence asks (`signalpost.signals.presence.OtherNodes`)
+
+    def changed(self, place: Place, user: str) -> None:
+        """See `OtherNodes.changed`."""
+        if self._stopped:
+            return
+        if self._presence.config_of(place) is not None:
+            self._follow(place)
+        self._change(place, (user,))
+
+    def knows(self, place: Place) -> bool:
+        """See `OtherNodes.knows`; what is not known is asked for."""
+        followed = self._places.get(place)
+        hub = self._cluster.node.hub
+        if followed is None and sum(not hub.has_path(each) for each in self._places) < MOST_ASKED:
+            followed = self._follow(place)
+        if followed is not None:
+            self._cluster.interest.follow([channel_of_place(place)])
+        return hub.has_path(place) or (followed is not None and followed.known)
+
+    async def fetch(self, place: Place) -> None:
+        """See `OtherNodes.fetch`."""
+        while not self.knows(place):
+            followed = self._places.get(place)
+            if followed is None:
+                raise UnavailableError(f"this node is asked for {MOST_ASKED:,} paths without clients already")
+            if self._cluster.parcels.given_up:
+                raise UnavailableError(f"the backplane, which knows who is on {path_of(place)}, cannot be reached")
+            await asyncio.wait({followed.opened}, timeout=LOOK)
+            if followed.opened.done() and not followed.known:
+                raise UnavailableError(f"the backplane does not say who is on {path_of(place)}")
+
+    # A part of a cluster
+
+    def backplane_here(self) -> None:
+        """Called when the backplane is there (again): `enter` follows."""
+        self._drop_work()
+        self._go_by_plan()
+
+    def missed(self, channel: str) -> None:
+        """Called when something was missed on a channel."""
+        place = place_in(channel)
+        followed = None if place is None else self._places.get(place)
+        if followed is not None:
+            self._read(followed)
+
+    def opened(self, place: Place) -> "asyncio.Future[None] | None":
+        """Called for a client of a place that is followed already."""
+        if self._presence.config_of(place) is None:
+            return None
+        followed = self._follow(place)
+        return None if followed.opened.done() else followed.opened
+
+    def let_go(self, channel: str) -> None:
+        """Called when a channel is not followed any more."""
+        place = place_in(channel)
+        if place is not None and self._places.pop(place, None) is not None:
+            self._to_read.pop(place, None)
+            self._presence.forget_others(place)
+
+    def look(self) -> None:
+        """Called every second."""
+        self._go_by_plan()
+        if not self._backplane.connected or not self._refused:
+            return
+        self._refused = False
+        self.read_again()  # which puts right what could not be written
+
+    async def stop(self) -> None:
+        """Remove all that this node has, from the tables and from what others know."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._backplane.connected:
+            return
+        for place in self._presence.occupied():
+            self._changed.setdefault(place, {}).update(dict.fromkeys(self._presence.own(place)))
+        while self._changed:
+            self._put(self._next_batch())
+        self._backplane.drop(table_of_node(self.tag))
+
+    def _go_by_plan(self) -> None:
+        """Follow the literal paths with presence of the plan that serves now, and forget what has none any more."""
+        generation = self._cluster.node.generation
+        if self._plan is generation.plan:
+            return
+        self._plan = generation.plan
+        for place in tuple(self._places):
+            if self._presence.config_of(place) is None:
+                self._places.pop(place).open()
+                self._presence.forget_others(place)
+        for rule in generation.plan.signals:
+            if rule.config.presence is not None and not rule.config.path.parameters:
+                for place in generation.table.places(str(rule.config.path)):
+                    self._cluster.interest.follow([channel_of_place(place)], lasting=True)
+                    self._follow(place)
+        self.read_again()  # what was told between two plans was perhaps not noted
+
+    # What a roster asks (`signalpost.cluster.roster.Entered`)
+
+    async def enter(self) -> None:
+        """See `Entered.enter`."""
+        self._listed.clear()
+        for text in await self._backplane.get(table_of_node(self.tag)):
+            place = read_place(text)
+            self._listed.add(place)
+            if place not in self._places:
+                self._read(_Followed(place))
+        self.read_again()
+        await self._until_idle()
+
+    def read_again(self) -> None:
+        """See `Entered.read_again`."""
+        for followed in self._places.values():
+            self._read(followed)
+
+    def forget(self, tag: str, *, in_order: bool) -> None:
+        """See `Entered.forget`."""
+        places = [] if in_order else [each for each in self._places.values() if self._has_users(each.place, tag)]
+        self._presence.forget_node(tag, with_grace=in_order)
+        for followed in places:  # if nobody knows any more that it had been there, it is cleaned up after here
+            self._read(followed)
+
+    def _has_users(self, place: Place, tag: str) -> bool:
+        return tag in self._presence.nodes(place)
+
+    # Reading
+
+    def _follow(self, place: Place) -> _Followed:
+        followed = self._places.get(place)
+        if followed is None:
+            followed = self._places[place] = _Followed(place)
+            self._cluster.interest.follow([channel_of_place(place)])
+            self._read(followed)
+        return followed
+
+    def _read(self, followed: _Followed) -> None:
+        """Read the table of a place, together with all others of this loop turn."""
+        if followed.reading:
+            followed.again = True
+            return
+        followed.reading = True
+        pending = self._cluster.interest.pending(channel_of_place(followed.place))
+        if pending is None:
+            self._ask_for(followed)
+        else:  # what is told from now on must be heard before the table is read
+            pending.add_done_callback(lambda _: self._ask_for(followed))
+
+    def _ask_for(self, followed: _Followed) -> None:
+        self._to_read[followed.place] = followed
+        if not self._read_soon:
+            self._read_soon = True
+            asyncio.get_running_loop().call_soon(self._read_some)
+
+    def _read_some(self) -> None:
+        self._read_soon = False
+        some = [self._to_read.pop(place) for place in tuple(self._to_read)[: max(0, READS - self._reads)]]
+        if not some or self._stopped:
+            return
+        self._reads += len(some)
+        # The marks of nodes come first: who had entered all then has all in each table.
+        asked = [self._backplane.get(table) for table in (NODES, *(table_of_place(each.place) for each in some))]
+        asyncio.gather(*asked, return_exceptions=True).add_done_callback(partial(self._have_read, some))
+
+    def _have_read(self, some: Collection[_Followed], answer: "asyncio.Future[list[Any]]") -> None:
+        nodes, *tables = answer.result()
+        self._reads -= len(some)
+        for followed, table in zip(some, tables, strict=True):
+            followed.reading = False
+            heard, followed.heard = followed.heard, set()
+            if isinstance(nodes, Mapping) and isinstance(table, Mapping):
+                self._take_in(followed, read_nodes(nodes), table, heard)
+            elif not isinstance(table, AwayError):
+                self._refused = True
+                self._failures.add(f"the backplane does not say who is present: {table}")
+                followed.open()
+            if followed.again:
+                followed.again = False
+                self._read(followed)
+        if self._to_read:
+            self._read_some()
+        self._note_idle()
+
+    def _take_in(
+        self, followed: _Followed, nodes: Nodes, table: Mapping[str, bytes], heard: set[tuple[str, str]]
+    ) -> None:
+        """Take what the table of a place says of others, and put right what it says of this node."""
+        place, found = followed.place, users_of(table)
+        self._put_right(place, found.pop(self.tag, {}))
+        if self._places.get(place) is not followed:
+            return
+        for tag in {*found, *self._presence.nodes(place)}:
+            if not self._is_there(tag):
+                if tag in found and tag not in nodes.records:
+                    self._clean_up(place, tag, found[tag])
+                continue
+            seats: dict[str, Seat | None] = {**found.get(tag, {})}
+            if tag in nodes.entered:
+                seats |= dict.fromkeys(self._presence.of_node(place, tag).keys() - seats.keys())
+            known = self._presence.of_node(place, tag)
+            news = {user: seat for user, seat in seats.items() if (tag, user) not in heard and known.get(user) != seat}
+            self._presence.note(place, tag, news)
+        followed.known = True
+        followed.open()
+
+    def _clean_up(self, place: Place, tag: str, users: Iterable[str]) -> None:
+        """Remove the users of a dead node that the table of nodes does not know: the backplane was emptied."""
+        self._backplane.put(table_of_place(place), {field_of(tag, user): None for user in users})
+        self.unknown(tag)
+
+    def _put_right(self, place: Place, found: Mapping[str, Seat]) -> None:
+        own, underway = self._presence.own(place), self._changed.get(place, {})
+        wrong = [user for user in {**own, **found} if own.get(user) != found.get(user) and user not in underway]
+        if wrong:
+            self._change(place, wrong)
+        elif not underway:
+            self._list(place, has_users=bool(own))
+
+    def _list(self, place: Place, *, has_users: bool) -> "list[asyncio.Future[None]]":
+        """Put a place into the list of this node, or take it out; return what is asked for."""
+        if has_users is (place in self._listed):
+            return []
+        (self._listed.add if has_users else self._listed.discard)(place)
+        return [self._backplane.put(table_of_node(self.tag), {place_text(place): b"" if has_users else None})]
+
+    # Writing
+
+    def _change(self, place: Place, users: Collection[str]) -> None:
+        """Write what this node has of some users, soon."""
+        self._changed.setdefault(place, {}).update(dict.fromkeys(users))
+        self._write_soon()
+
+    def _write_soon(self, *, at_once: bool = False) -> None:
+        if self._timer is not None or self._writing:
+            return
+        loop = asyncio.get_running_loop()
+        wait = 0.0 if at_once else max(0.0, self._written_at + EVERY - loop.time())
+        self._timer = loop.call_later(wait, self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        if not self._backplane.connected:
+            self._changed.clear()  # all is held against the tables when it is back
+            return
+        self._writing = True
+        self._written_at = asyncio.get_running_loop().time()
+        batch = self._next_batch()
+        full = bool(self._changed)
+
+        def go_on(answer: "asyncio.Future[list[Any]]") -> None:
+            self._writing = False
+            for error in answer.result():
+                if isinstance(error, Exception) and not isinstance(error, AwayError):
+                    self._refused = True
+                    self._failures.add(f"the backplane does not take who is present: {error}")
+            if self._changed:
+                self._write_soon(at_once=full)
+            self._note_idle()
+
+        asyncio.gather(*self._put(batch), return_exceptions=True).add_done_callback(go_on)
+
+    def _next_batch(self) -> dict[Place, list[str]]:
+        """Take the users who are written next."""
+        batch: dict[Place, list[str]] = {}
+        left = BATCH
+        while self._changed and left:
+            place, users = next(iter(self._changed.items()))
+            batch[place] = list(users)[:left]
+            left -= len(batch[place])
+            for user in batch[place]:
+                del users[user]
+            if not users:
+                del self._changed[place]
+        return batch
+
+    def _put(self, batch: Mapping[Place, Collection[str]]) -> "list[asyncio.Future[None]]":
+        """Write a batch into the tables, and tell other nodes."""
+        asked: list[asyncio.Future[None]] = []
+        for place, users in batch.items():
+            own: Mapping[str, Seat] = {} if self._stopped else self._presence.own(place)
+            seats = {user: own.get(user) for user in users}
+            if own:
+                asked += self._list(place, has_users=True)
+            fields = {field_of(self.tag, user): write_seat(seat) for user, seat in seats.items()}
+            asked.append(self._backplane.put(table_of_place(place), fields))
+            if not own and place not in self._changed:
+                asked += self._list(place, has_users=False)
+            told = {user: written(seat) for user, seat in seats.items()}
+            self._cluster.tell(channel_of_place(place), "who", [self.tag, told])
+        return asked
+
+    async def _until_idle(self) -> None:
+        """Wait until nothing is read or written."""
+        idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle.append(idle)
+        self._note_idle()
+        await idle
+
+    def _note_idle(self) -> None:
+        if self._idle and not (self._reads or self._to_read or self._writing or self._changed):
+            idle, self._idle = self._idle, []
+            for each in idle:
+                if not each.done():
+                    each.set_result(None)
+
+    def _drop_work(self) -> None:
+        """Forget what was under way when the backplane was lost: its answers have failed, or will not come."""
+        self._changed.clear()
+        self._listed.clear()
+
+    # What is heard
+
+    def _heard(self, note: Note) -> None:
+        """Called with what a node says of its users at a place."""
+        tag, users = note.value
+        place = place_in(note.channel)
+        followed = None if place is None else self._places.get(place)
+        if followed is None or tag == self.tag or not self._is_there(tag):
+            return
+        if followed.reading:
+            followed.heard.update((tag, user) for user in users)
+        self._presence.note(followed.place, tag, {user: seat_of(value) for user, value in users.items()})
