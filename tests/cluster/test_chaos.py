@@ -70,7 +70,11 @@ def open_again(*ways):
 
 async def speakers(world, *nodes):
     """Return a speaker of each path at each node."""
-    return [await world.speaker(f"{path}{at}", app.url(), f"/{path}") for path in ("kept", "live") for at, app in enumerate(nodes)]
+    return [
+        await world.speaker(f"{path}{at}", app.url(), f"/{path}")
+        for path in ("kept", "live")
+        for at, app in enumerate(nodes)
+    ]
 
 
 async def storm(talking, values=100):
@@ -489,7 +493,10 @@ class TestNodesThatAreKilled:
         stays = await world.node(redis.url)
         dies = [await world.process(tmp_path / f"node{number}", redis.url) for number in range(2)]
         readers = [await world.reader("/kept", each.url, stays.url()) for each in dies for _ in range(3)]
-        talking = [await world.speaker("stays", stays.url(), "/kept"), await world.speaker("live", stays.url(), "/live")]
+        talking = [
+            await world.speaker("stays", stays.url(), "/kept"),
+            await world.speaker("live", stays.url(), "/live"),
+        ]
         gone = [await world.speaker(f"dies{number}", each.url, "/kept") for number, each in enumerate(dies)]
         await storm([*talking, *gone], 100)
         for number, node in enumerate(dies):
