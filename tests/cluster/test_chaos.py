@@ -144,7 +144,7 @@ class TestAwayForNoLongerThanPatience:
         open_again(*ways)
         statuses = [response.status_code for response in await asyncio.gather(*posts)]
         assert 15 <= statuses.count(202) <= 19
-        assert set(statuses) == {202, 503}
+        assert 503 in statuses
 
 
 class TestAwayForLonger:

@@ -55,6 +55,13 @@ FOUND = {
         (("connect", 0, 2, True), ("turn", 14), ("kill", 2, None), ("publish", 0, K, 1), ("publish", 1, K, 1)),
         (("stop", 1), ("fail_over", 1, 1), ("turn", 3), ("fail_over", 1, None)),
     ),
+    "a_window_that_knows_another_value_at_an_offset_is_no_witness_of_the_first": (
+        ((K, False), (K, True), (K, True), (K, True)),
+        (("connect", 3, 0, False), ("connect", 0, 2, False), ("turn", 3), ("publish", 1, K, 1), ("wait", 0.2)),
+        (("publish", 1, K, 5), ("turn", 1), ("publish", 2, K, 5), ("fail_over", 3, 0), ("connect", 2, 0, True)),
+        (("turn", 3), ("fail_over", 3, 1), ("turn", 1), ("publish", 0, K, 5), ("turn", 2), ("publish", 2, K, 1)),
+        (("fail_over", 1, None),),
+    ),
     "an_epoch_that_a_replica_brings_back_is_ended": (
         ((K, True),) * 5,
         (("connect", 2, 1, False), ("stop", 0), ("connect", 4, 1, True), ("lose", 4), ("publish", 1, K, 5)),

@@ -151,8 +151,7 @@ class Windows:
         window = self._windows.get(channel)
         if window is None or window.state is State.OPENING:
             return False
-        at = window.stream.at
-        return at.epoch == position.epoch and at.offset >= position.offset
+        return window.stream.doubt(position) is None
 
     def is_ahead(self, place: Place, position: Position) -> bool:
         """Return whether a client knows more of a place than this node does."""
