@@ -27,9 +27,10 @@ from compare import of_checkout
 from deaths import Death, outlive
 from golden import differences
 from harness import BenchError, Cores, build, flaws, machine, raise_descriptor_limit
-from history import SPARE_DESCRIPTORS, Line, Made, table
 from nodes import OURS, REDIS_PROGRAMS, SOCKET_IO, App, nodes_of, spread_over
 from servers import SIGNALPOST, Message
+
+from history import SPARE_DESCRIPTORS, Line, Made, table
 
 PARTS = ("latency", "rates", "deaths", "before")
 VALUE = Message('{"text":"%s"}', 64)
@@ -69,9 +70,7 @@ class Case:
             BenchError: a connection did not open, or a delivery was wrong.
         """
         with nodes_of(self.app, cores, 1 if self.alone else 2, alone=self.alone) as nodes:
-            report = nodes.put_load(
-                cores, [*times, *self.load, *self.app.load_arguments(VALUE, kept=self.kept)]
-            )
+            report = nodes.put_load(cores, [*times, *self.load, *self.app.load_arguments(VALUE, kept=self.kept)])
         if wrong := flaws(report):
             raise BenchError(f"{self.name}: {wrong}")
         return report
@@ -207,9 +206,7 @@ def _cpu_lines(name: str, reports: list[Report], found: Reports) -> list[Line]:
         _per_message(found[name.replace("from one node to another", which)], "server_cpu_s")
         for which in ("one node, 1 client", "one node, 2 clients")
     )
-    publishing, hearing, store = (
-        _per_message(reports, key) for key in ("server_cpu_s", "other_cpu_s", "store_cpu_s")
-    )
+    publishing, hearing, store = (_per_message(reports, key) for key in ("server_cpu_s", "other_cpu_s", "store_cpu_s"))
     delivery = spread(_more(two, one), 1, sign=True)
     most = 1e6 / statistics.median(store)
     return [
@@ -329,7 +326,9 @@ def _before_line(clients: int, old: Sequence[float], now: Sequence[float]) -> Li
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="What it costs to be several nodes, and what becomes of one that dies.")
+    parser = argparse.ArgumentParser(
+        description="What it costs to be several nodes, and what becomes of one that dies."
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be given several times")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="of before, with a .venv of its own")
     parser.add_argument("--alone", action="store_true", help="without socket.io, also where it is installed")

@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-import history
 import redis
 from harness import BenchError, Cores, Running
-from history import HOST, OP_TEXT, PADDING, Crowd, Guest
 from nodes import OURS, App, nodes_of
+
+import history
+from history import HOST, OP_TEXT, PADDING, Crowd, Guest
 
 NOT_RECOVERED = "a client was not recovered"  # as `Crowd` counts it
 NOT_YET = 1 << 60  # more than any number of a value
@@ -199,9 +200,7 @@ def _come_to(crowd: Survivors, left: Running, store: Running) -> Death:
     )
 
 
-def outlive(  # noqa: PLR0913, PLR0917 - the shape of a storm
-    app: App, cores: Cores, rooms: int, each: int, rate: float, *, kill: bool
-) -> tuple[Death, Counter[str]]:
+def outlive(app: App, cores: Cores, rooms: int, each: int, rate: float, *, kill: bool) -> tuple[Death, Counter[str]]:
     """Kill a node, or cut off its clients alone; let all come to another node while a third one publishes."""
     with nodes_of(app, cores, 3) as nodes:
         left, dying, publishing = nodes.each  # the one that all come to has the server's core for itself

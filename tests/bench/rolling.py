@@ -47,7 +47,7 @@ def main() -> int:
         "gaps": outcome.total("gaps"),
         "came back to the node that stopped": len(outcome.came_again()),
         "came back without being asked to": abs(came_back - outcome.total("byes")),
-        "tried in vain": outcome.total("tries") - outcome.total("nodes"),
+        "answered with 5xx": outcome.refused,
     }
     figures = {
         "clients": count,
@@ -60,8 +60,8 @@ def main() -> int:
         "reconnects": came_back,
         "clients by reconnects": ", ".join(f"{times}: {many}" for times, many in sorted(outcome.reconnects().items())),
         "most reconnects in a second": outcome.most_in_a_second(),
+        "handshakes that took too long": outcome.total("tries") - outcome.total("nodes"),
         "given to another node by HAProxy": outcome.redispatched,
-        "answered with 5xx by HAProxy": outcome.refused,
     }
     for name, figure in figures.items():
         print(f"| {name} | {figure:,} |" if isinstance(figure, int) else f"| {name} | {figure} |")
