@@ -176,6 +176,12 @@ class RedisServer:
     def _offset(self, name):
         return self.ask("INFO", "replication").get(name)
 
+    def wait_for_replica(self):
+        """Return when a replica has everything that is here."""
+        with redis.Redis.from_url(self.url, protocol=2, retry=None) as client:
+            client.set("waited for", "", px=1)  # WAIT is for what its own connection has written
+            assert client.execute_command("WAIT", 1, _PATIENCE * 1000) >= 1
+
 
 def free_port():
     """Return a port that nobody listens on."""

@@ -240,14 +240,14 @@ class World:
         self.lossy = self.lossy or values > 0
         line.cut_back(values)
 
-    def acknowledged(self, line, name, at):
+    def acknowledged(self, line, node, name, at):
         """Note that a sender was told that its value was sent."""
         if line.live or (at is None and line.keep == FEW):
             return  # of a repeat, which is not kept any more
         found = [branch for branch in line.at(at or "") if branch.name == name]
         if not found:
             raise BreachError(f"{line.path}: {name} is acknowledged at {at}, where it never was")
-        line.acknowledged[name] = found[0].serial
+        line.acknowledged[name] = found[0].serial, node
 
     def refused(self, line, name):
         if not line.live and name in line.acknowledged:
@@ -372,12 +372,12 @@ class World:
                 self.refused(line, name)
                 continue
             self.promises.append((node, line, name, later))
-            later.add_done_callback(partial(self._settled, line, name))
+            later.add_done_callback(partial(self._settled, line, node, name))
 
-    def _settled(self, line, name, future):
+    def _settled(self, line, node, name, future):
         try:
             if future.exception() is None:
-                self.acknowledged(line, name, future.result().at)
+                self.acknowledged(line, node, name, future.result().at)
             else:
                 self.refused(line, name)
         except BreachError as breach:

@@ -56,6 +56,7 @@ class Story:
         self.nodes = []
         self.clients = []
         self.coming = set()
+        self.deaf = set()
 
     def node(self, number):
         return self.nodes[number % len(self.nodes)] if self.nodes else None
@@ -108,6 +109,7 @@ class Story:
                 node.backplane.deaf = seconds
             case "drop", (_, bodies) if node:
                 node.backplane.drop_next(bodies)
+                self.deaf.add(node)
             case "cut all", (done,):
                 shared.cut(done)
             case "heal all", ():
@@ -139,6 +141,8 @@ class Story:
             node.backplane.heal()
             node.backplane.resume()
             node.backplane._to_drop = 0
+            if node in self.deaf:  # nothing but its beat tells a node that it has missed the last note there is
+                node.backplane.reconnect()
         if not self.nodes:
             await self.do("start")  # somebody has to clean up
         await asyncio.sleep(QUIET)

@@ -78,6 +78,7 @@ class CountingBackplane(MemoryBackplane):
     def follow(self, channels):
         if not self.deaf:
             return super().follow(channels)
+        self._followed |= set(channels)  # another connection hears it at once
         heard = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(self.deaf, self._follow_late, channels, heard)
         return heard

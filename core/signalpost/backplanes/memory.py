@@ -99,6 +99,19 @@ class _Answer(NamedTuple):
     value: Any
 
 
+class _Row:
+    """The calls of one publisher on one channel that are under way: none is done if the one before it was not."""
+
+    __slots__ = ("left", "newest")
+
+    def __init__(self) -> None:
+        self.newest = self.left = 0
+
+    def answered(self, _: Future[Any]) -> None:
+        """Called when one of them is answered."""
+        self.left -= 1
+
+
 _Arrival = _Answer | Callable[[Hearing], None]
 
 
@@ -120,6 +133,7 @@ class MemoryBackplane:
         self._followed: set[str] = set()
         self._connected = self._is_cut = self._stalled = self._deaf = False
         self._to_drop = 0
+        self._rows: dict[tuple[str, str], _Row] = {}
         self._calls: deque[_Call] = deque()  # that are not done yet
         self._arrivals: deque[_Arrival] = deque()
         self._held: deque[_Arrival] = deque()  # bodies, while it is deaf
@@ -240,6 +254,7 @@ class MemoryBackplane:
     def _disconnect(self) -> None:
         self._connected = self._stalled = self._deaf = False
         self.heard = set()
+        self._rows = {}
         self._arrivals.clear()
         self._held.clear()
 
@@ -283,6 +298,9 @@ class MemoryBackplane:
                     arrival(self._hearing)
             elif isinstance(arrival.value, Exception):
                 fail(arrival.future, arrival.value)
+                if isinstance(arrival.value, AwayError):
+                    self.lose(str(arrival.value), 0)
+                    self.connect_soon()
             else:
                 succeed(arrival.future, arrival.value)
 
@@ -314,8 +332,14 @@ class MemoryBackplane:
         self, channel: str, body: bytes, found: int, publisher: str, number: int, keep: Keep, once: Once | None = None
     ) -> Future[Kept]:
         """See `Backplane.keep`."""
+        row = self._rows.setdefault((channel, publisher), _Row())
+        earlier = row.newest if row.left else 0
+        row.newest = number
+        row.left += 1
 
-        def run() -> Kept:
+        def run() -> Kept | AwayError:
+            if self._store.newest(channel, publisher) < earlier:
+                return AwayError("what was sent before this was not done, or is forgotten")
             kept, previous = self._store.keep(channel, body, found, publisher, number, keep, once)
             if previous is None:
                 return kept
@@ -323,7 +347,9 @@ class MemoryBackplane:
             nodes = self._server.publish(channel, lambda hearing: hearing.heard_kept(channel, top, previous, body))
             return kept._replace(nodes=nodes)
 
-        return self._call(run)
+        future = self._call(run)
+        future.add_done_callback(row.answered)
+        return future
 
     def read(self, channel: str, after: int | None, most: int) -> Future[Slice]:
         """See `Backplane.read`."""

@@ -36,7 +36,6 @@ class Flag(IntFlag):
         BINARY: of a frame: a binary one.
         DETAILS: there are details.
         NOTE: a note for nodes.
-        FIRST: the node counts anew on this channel from this number on.
     """
 
     TEXT = 1
@@ -44,7 +43,6 @@ class Flag(IntFlag):
     BINARY = 4
     DETAILS = 8
     NOTE = 16
-    FIRST = 32
 
 
 class Body(NamedTuple):
@@ -92,9 +90,9 @@ class Received(Publication):
         return self.data.decode() if self.is_text else orjson.loads(self.data)
 
 
-def write_value(publication: Publication, node: int, number: int, *, first: bool = False) -> bytes:
+def write_value(publication: Publication, node: int, number: int) -> bytes:
     """Return the body of a value."""
-    flags, target = int(Flag.FIRST if first else 0), publication.target
+    flags, target = 0, publication.target
     if publication.is_raw:
         flags |= Flag.RAW | (Flag.BINARY if publication.opcode == Opcode.BINARY else 0)
     elif publication.is_text:
@@ -109,9 +107,9 @@ def write_value(publication: Publication, node: int, number: int, *, first: bool
     return b"".join((head, _LENGTH.pack(len(text)), text, publication.data))
 
 
-def write_note(note: dict[str, Any], node: int, number: int, *, first: bool = False) -> bytes:
+def write_note(note: dict[str, Any], node: int, number: int) -> bytes:
     """Return the body of a note: an object with one key, its kind."""
-    return _HEAD.pack(VERSION, Flag.NOTE | (Flag.FIRST if first else 0), node, number) + orjson.dumps(note)
+    return _HEAD.pack(VERSION, Flag.NOTE, node, number) + orjson.dumps(note)
 
 
 def read_body(body: bytes) -> Body | None:

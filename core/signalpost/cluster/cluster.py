@@ -30,6 +30,7 @@ from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
 from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.witness import Witness
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
@@ -96,6 +97,7 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.witness: Witness
         self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
@@ -125,6 +127,8 @@ class Cluster:
         self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.witness = Witness(self.backplane, self.windows.looks_for)
+        publisher.note_kept = self.witness.note
         publisher.who_has = self.sessions.who_has
         self.reload()
 
@@ -200,7 +204,7 @@ class Cluster:
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""
-        if window.state is not State.OPEN:
+        if window.state is State.OPENING:
             return window.opened
         at = request.handshake.position
         position = None if at is None else read_position(at)
@@ -235,7 +239,9 @@ class Cluster:
             raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
 
     def _open(self, place: Place) -> Window | None:
-        return self.windows.open(place) if self.node.memory.keeps else None
+        if not self.node.memory.keeps:
+            return None
+        return self.windows.open(place, self.interest.pending(channel_of_place(place)))
 
     def _met(self, groups: Iterable[str]) -> None:
         """Called with the groups that a client joins."""
@@ -263,7 +269,7 @@ class Cluster:
             return
         is_note = bool(found.flags & Flag.NOTE)
         numbers = self._note_numbers if is_note else self._numbers
-        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        verdict = numbers.judge(channel, found.node, found.number)
         if verdict is Verdict.KNOWN:
             return
         if verdict is Verdict.MISSED and is_note:
@@ -289,6 +295,7 @@ class Cluster:
         self.interest.all_heard()
         self.parcels.backplane_here()
         self.windows.compare_all()
+        self.witness.backplane_here()
         for part in self.parts:
             part.backplane_here()
 
@@ -316,7 +323,9 @@ class Cluster:
 
     def _note_own(self, channel: str, number: int) -> bool:
         """Note what this node delivers by itself; return whether it has not come back before."""
-        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        verdict = self._numbers.judge(channel, self.origin.node, number)
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
         return verdict is not Verdict.KNOWN
 
     def _miss_note(self, channel: str) -> None:

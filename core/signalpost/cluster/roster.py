@@ -243,7 +243,7 @@ class Roster:
         for tag in self._peers.left_behind(others):
             self._reap_soon(tag, others[tag])
         for tag in nodes.stray:
-            if not self._peers.meet(tag):
+            if tag != self._tag and not self._peers.meet(tag):
                 self._reap_soon(tag, None)
 
     def _lose(self, tag: str, *, in_order: bool) -> None:
