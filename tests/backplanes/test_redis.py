@@ -98,6 +98,7 @@ async def test_a_start_at_a_server_that_stands_still_ends_and_a_stop_does_too(se
     await until(lambda: a.connected)
 
 
+@pytest.mark.slow
 async def test_a_stop_waits_no_longer_than_a_second_for_a_server_that_stands_still(server, connect):
     a, _ = await connect(server, silence=60)
     server.stall()
@@ -139,6 +140,7 @@ async def test_a_restart_of_a_server_that_remembers_changes_nothing(tmp_path, co
         await a.stop()
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_loading_is_waited_for(tmp_path, connect, until, caplog):
     with RedisServer(tmp_path, loading_process_events_interval_bytes="1024") as server:
         server.ask("DEBUG", "POPULATE", 2_000, "key", 100)
@@ -200,6 +202,7 @@ async def test_what_comes_while_a_node_connects_is_heard_when_it_has_said_that_i
     assert ear.log == ["connected", "lost", "connected", ("p:/0", b"early")]
 
 
+@pytest.mark.slow
 async def test_a_lost_server_is_logged_once_for_each_reason(tmp_path, connect, until, caplog):
     tries = []
     with RedisServer(tmp_path, password="s3cret") as server:

@@ -1,6 +1,8 @@
 """How a node comes to a real Redis, by each form of address; whom it refuses, and in which words."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from redisserver import RedisServer, free_port
@@ -9,6 +11,7 @@ from signalpost.backplanes.backplane import Keep, Once, RefusedError
 from signalpost.backplanes.redis import RedisBackplane
 from signalpost.backplanes.rediserrors import RIGHTS
 
+SCALING = Path(__file__).parents[2] / "core/docs/scaling.md"
 KEEP = Keep(100, 60, 600)
 SECRET = "s3cret"
 PONG = b"+PONG\r\n"
@@ -94,6 +97,17 @@ async def test_a_user_needs_no_more_rights_than_are_told(server, connect):
     server.ask("ACL", "SETUSER", "default", "reset", "on", "nopass", *rights)
     backplane, _ = await connect(server)
     await ask_all(backplane)
+
+
+async def test_the_user_of_the_documents_may_do_all_that_is_done_and_touches_nothing_of_other_apps(server, connect):
+    rights = re.search(r"^```redis\nuser shop (.*)\n```", SCALING.read_text(), re.MULTILINE)[1]
+    server.ask("ACL", "SETUSER", "default", "reset", *rights.replace(">PASSWORD", "nopass").split())
+    backplane, _ = await connect(server, name="shop")
+    await ask_all(backplane)
+    other, _ = await connect(server, name="other")
+    for asked in (other.publish("x", b""), other.get("t"), other.follow(["x"]), other.read("x", None, 1)):
+        with pytest.raises(RefusedError, match="does not allow it to this user"):
+            await asked
 
 
 async def test_a_right_that_a_user_does_not_have_is_told(server, connect):

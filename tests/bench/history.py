@@ -310,6 +310,7 @@ REQUEST = (
 )
 ACCEPTED = b"HTTP/1.1 101 "
 SIGNAL = re.compile(rb'\{"signal":\{"path":"[^"]*",(?:"at":"(\w+:(\d+):\w+)",)?"value":"(\d+)@(\d+) ')
+PADDING = b"x" * 40
 PONG = b"\x8a\x80" + bytes(4)  # masked with zeros (RFC 6455 section 5.3)
 OP_TEXT, OP_PING = 1, 9
 
@@ -457,9 +458,22 @@ class Crowd:
             self._due += 1
             guest = self.staying[self._due % len(self.staying)]
             number, self.published[guest.room] = self.published[guest.room], self.published[guest.room] + 1
-            payload = b'{"message":"%d@%d %s"}' % (number, int(due * 1e9), b"x" * 40)
+            payload = self._message(number, int(due * 1e9))
             if guest.socket is not None:
                 guest.socket.send(b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload)
+
+    # What depends on the server
+
+    def _port_of(self, guest: Guest) -> int:
+        return self._port
+
+    def _request(self, guest: Guest) -> str:
+        at = f"?at={guest.position}" if guest.position else ""
+        session = f", signalpost.session.{guest.session}" if guest.session else ""
+        return REQUEST.format(path=f"/rooms/{guest.room}", at=at, host=HOST, port=self._port_of(guest), session=session)
+
+    def _message(self, number: int, due: int) -> bytes:
+        return b'{"message":"%d@%d %s"}' % (number, due, PADDING)
 
     # Connections
 
@@ -471,7 +485,7 @@ class Crowd:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         connection.bind((f"127.0.0.{1 + next(self._sources) % SOURCES}", 0))
-        connection.connect_ex((HOST, self._port))
+        connection.connect_ex((HOST, self._port_of(guest)))
         self._by_descriptor[connection.fileno()] = guest
         self._epoll.register(connection.fileno(), select.EPOLLOUT)
 
@@ -487,10 +501,7 @@ class Crowd:
             return
         try:
             if events & select.EPOLLOUT:
-                at = f"?at={guest.position}" if guest.position else ""
-                session = f", signalpost.session.{guest.session}" if guest.session else ""
-                path = f"/rooms/{guest.room}"
-                connection.send(REQUEST.format(path=path, at=at, host=HOST, port=self._port, session=session).encode())
+                connection.send(self._request(guest).encode())
                 self._epoll.modify(connection.fileno(), select.EPOLLIN)
                 return
             data = connection.recv(262_144)
@@ -534,7 +545,10 @@ class Crowd:
 
     def _on_frame(self, guest: Guest, opcode: int, payload: bytes) -> None:
         if opcode == OP_TEXT and (found := SIGNAL.match(payload)):
-            self._on_value(guest, found)
+            number, at = int(found[3]), found[1]
+            if at is not None and int(found[2]) != number + 1:
+                self.trouble["an offset is not that of its value"] += 1
+            self._on_value(guest, number, int(found[4]), None if at is None else at.decode())
         elif payload.startswith(b'{"presence":'):
             guest.presence += 1
         elif payload.startswith(b'{"welcome":'):
@@ -544,20 +558,17 @@ class Crowd:
         else:
             self.trouble[f"a client got {payload.partition(b':')[0]!r}"] += 1
 
-    def _on_value(self, guest: Guest, found: re.Match[bytes]) -> None:
-        number = int(found[3])
+    def _on_value(self, guest: Guest, number: int, sent: int, position: str | None) -> None:
         if guest.expected is not None and number != guest.expected:
             if number < guest.expected:
                 self.doubled += 1
                 return
             self.missing += number - guest.expected
-        if found[2] is not None:
-            if int(found[2]) != number + 1:
-                self.trouble["an offset is not that of its value"] += 1
-            guest.position = found[1].decode()
+        if position is not None:
+            guest.position = position
         guest.expected = number + 1
         if guest.stays:
-            self.late.append(time.monotonic() - int(found[4]) / 1e9)
+            self.late.append(time.monotonic() - sent / 1e9)
         elif not guest.live_at and guest.expected >= guest.until:
             self._on_live(guest)
 

@@ -57,7 +57,7 @@ class Counter:
 
 def publish(port, payload):
     """Publish very much, in another process."""
-    client = redis.Redis(port=port)
+    client = redis.Redis("127.0.0.1", port)
     for _ in range(HEARD // 100):
         with client.pipeline(transaction=False) as pipeline:
             for _ in range(100):
@@ -69,7 +69,7 @@ class Flood:
     """Publishes while it is entered; ``cpu`` is what each message cost here."""
 
     def __init__(self, port, payload):
-        self._process = multiprocessing.get_context("fork").Process(target=publish, args=(port, payload))
+        self._process = multiprocessing.get_context("spawn").Process(target=publish, args=(port, payload))
 
     async def cost(self, wait):
         begun = time.process_time()
@@ -81,7 +81,7 @@ class Flood:
 
 
 async def heard_by_redis_py(port):
-    connection = Connection(port=port, protocol=2)
+    connection = Connection(host="127.0.0.1", port=port, protocol=2)
     await connection.connect()
     await connection.send_command("SUBSCRIBE", f"app:0:{CHANNEL}")
     await connection.read_response()
@@ -114,13 +114,14 @@ def answered_by_redis_py(together):
     """Return what a command costs if so many are under way: a task reads, and a write takes all of them."""
 
     async def measure(port):
-        connection = Connection(port=port, protocol=2)
+        connection = Connection(host="127.0.0.1", port=port, protocol=2)
         await connection.connect()
         waiting, loop = deque(), asyncio.get_running_loop()
 
         async def read():
             while True:
-                waiting.popleft().set_result(await connection.read_response(timeout=math.inf))
+                reply = await connection.read_response(timeout=math.inf)
+                waiting.popleft().set_result(reply)
 
         task = loop.create_task(read())
         begun = time.process_time()

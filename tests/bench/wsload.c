@@ -14,6 +14,8 @@
  *                     --pipeline M   closed loop, M messages outstanding; a message is complete once all
  *                                    receivers have it (M = 1: strict ping-pong).
  *                     --bystanders B the last B connections are on another path and are to get nothing.
+ *                     --other-port P the last --others connections, or every second one, are at another server,
+ *                                    whose clients are to get every message, too.
  *   --mode connect  Handshakes per second, and the server's memory per idle connection.
  *   --mode echo     Every connection keeps M messages outstanding and expects its own back.
  *
@@ -58,9 +60,9 @@ static const char *const MODE_NAMES[] = {"fanout", "connect", "echo"};
 
 static struct {
     enum mode mode;
-    const char *host, *path, *bystander_path, *subprotocol, *template;
-    int port, connections, sources, in_flight, publishers, pipeline, size, stalled, bystanders,
-        trickle, receive_buffer, server_pid;
+    const char *host, *path, *bystander_path, *subprotocol, *template, *hello;
+    int port, other_port, connections, others, sources, in_flight, publishers, pipeline, size, stalled,
+        bystanders, trickle, receive_buffer, server_pid, other_pid, store_pid;
     long count;
     double rate, timeout, settle, warmup, duration, drain;
 } options = {
@@ -97,6 +99,9 @@ static const char USAGE[] =
     "  --rcvbuf B                  SO_RCVBUF of those\n"
     "  --bystanders B              the last B connections are to get nothing\n"
     "  --bystander-path /          where those connect (/elsewhere)\n"
+    "  --other-port P              another server, to which every second connection goes\n"
+    "  --others N                  or the last N\n"
+    "  --hello TEXT                what each sends first; what is not stamped and comes before the rest is right\n"
     "messages:\n"
     "  --publishers K              how many of the connections publish (1)\n"
     "  --rate R                    open loop, R messages/s in all\n"
@@ -106,7 +111,9 @@ static const char USAGE[] =
     "run, in seconds:\n"
     "  --settle (0.5) after connecting   --warmup (1)   --duration (5)   --drain (3) at the end\n"
     "  --count MESSAGES            end early, once so many are complete\n"
-    "  --server-pid PID            report this process's CPU time and memory\n";
+    "  --server-pid PID            report this process's CPU time and memory\n"
+    "  --other-pid PID             and the CPU time of this one\n"
+    "  --store-pid PID             and of this one, which both servers need\n";
 
 static void die(const char *format, ...) {
     va_list arguments;
@@ -153,6 +160,11 @@ static void parse_options(int argc, char **argv) {
         {"drain", required_argument, NULL, 'D'},
         {"count", required_argument, NULL, 'c'},
         {"server-pid", required_argument, NULL, 'S'},
+        {"other-port", required_argument, NULL, 'q'},
+        {"others", required_argument, NULL, 'N'},
+        {"other-pid", required_argument, NULL, 'O'},
+        {"store-pid", required_argument, NULL, 'R'},
+        {"hello", required_argument, NULL, 'g'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -183,6 +195,11 @@ static void parse_options(int argc, char **argv) {
         case 'D': options.drain = atof(optarg); break;
         case 'c': options.count = atol(optarg); break;
         case 'S': options.server_pid = atoi(optarg); break;
+        case 'q': options.other_port = atoi(optarg); break;
+        case 'N': options.others = atoi(optarg); break;
+        case 'O': options.other_pid = atoi(optarg); break;
+        case 'R': options.store_pid = atoi(optarg); break;
+        case 'g': options.hello = optarg; break;
         case 'h': fputs(USAGE, stdout); exit(0);
         default: fputs(USAGE, stderr); exit(1);
         }
@@ -200,6 +217,9 @@ static void parse_options(int argc, char **argv) {
         die("--bystanders must leave the publishers");
     if (options.bystanders && (options.stalled || options.mode != FANOUT))
         die("--bystanders go with neither --stall nor another --mode than fanout");
+    if (options.others < 0 || options.others >= options.connections ||
+        (options.others && !options.other_port))
+        die("--others must leave a connection, and go with --other-port");
     if (!strstr(options.template, "%s"))
         die("--template needs %%s");
 }
@@ -218,47 +238,48 @@ static uint64_t after(double seconds) {
 
 /* Latencies: SUB linear buckets per power of two of nanoseconds. */
 enum { SUB = 64 };
-static struct {
+struct latency {
     uint64_t buckets[64 * SUB], count, max;
     double sum;
-} latency;
+};
+static struct latency latency, other_latency; /* the second: of connections to the other server */
 
-static inline void latency_add(uint64_t ns) {
+static inline void latency_add(struct latency *latency, uint64_t ns) {
     unsigned shift =
         ns < SUB ? 0 : 63 - (unsigned)__builtin_clzll(ns) - 5; /* then ns >> shift is SUB/2..SUB */
-    latency.buckets[shift * SUB + (unsigned)(ns >> shift)]++;
-    latency.count++;
-    latency.sum += (double)ns;
-    if (ns > latency.max)
-        latency.max = ns;
+    latency->buckets[shift * SUB + (unsigned)(ns >> shift)]++;
+    latency->count++;
+    latency->sum += (double)ns;
+    if (ns > latency->max)
+        latency->max = ns;
 }
 
 /* The latency in microseconds that a share `quantile` of the deliveries stayed below: its bucket's upper edge. */
-static double latency_us(double quantile) {
-    if (!latency.count)
+static double latency_us(const struct latency *latency, double quantile) {
+    if (!latency->count)
         return 0;
-    uint64_t wanted = (uint64_t)(quantile * (double)latency.count), seen = 0;
-    if (wanted >= latency.count)
-        wanted = latency.count - 1;
-    for (unsigned i = 0; i < LENGTH_OF(latency.buckets); i++) {
-        seen += latency.buckets[i];
+    uint64_t wanted = (uint64_t)(quantile * (double)latency->count), seen = 0;
+    if (wanted >= latency->count)
+        wanted = latency->count - 1;
+    for (unsigned i = 0; i < LENGTH_OF(latency->buckets); i++) {
+        seen += latency->buckets[i];
         if (seen > wanted) {
             uint64_t edge = ((uint64_t)(i % SUB) + 1) << (i / SUB);
-            return (double)(edge < latency.max ? edge : latency.max) / 1e3;
+            return (double)(edge < latency->max ? edge : latency->max) / 1e3;
         }
     }
-    return (double)latency.max / 1e3;
+    return (double)latency->max / 1e3;
 }
 
 /* --------------------------------------------------- the server's process */
 
-/* CPU seconds of the server so far, to the kernel's tick (10 ms). */
-static double server_cpu(void) {
+/* CPU seconds of a process so far, to the kernel's tick (10 ms). */
+static double cpu_of(int pid) {
     char name[64], stat[1024];
     unsigned long user = 0, system = 0;
-    if (!options.server_pid)
+    if (!pid)
         return 0;
-    snprintf(name, sizeof name, "/proc/%d/stat", options.server_pid);
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
     FILE *file = fopen(name, "r");
     if (!file)
         return 0;
@@ -268,6 +289,10 @@ static double server_cpu(void) {
     if (after_name)
         sscanf(after_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double server_cpu(void) {
+    return cpu_of(options.server_pid);
 }
 
 /* The number after `key` in the server's /proc file, in KiB. */
@@ -311,7 +336,7 @@ enum connection_state { UNUSED, CONNECTING, HANDSHAKE, OPEN, CLOSED };
 
 struct connection {
     int fd;
-    uint8_t state, stalled, bystander, fragmented;
+    uint8_t state, stalled, bystander, other, fragmented;
     uint8_t *in; /* an incomplete response or frame, kept from earlier reads */
     uint32_t in_len, in_cap;
     uint8_t *out; /* bytes [out_sent, out_len) that the kernel would not take yet */
@@ -502,12 +527,13 @@ static void on_message(struct connection *connection, const uint8_t *bytes, size
         return;
     }
     if (!read_stamp(bytes, count, &stamp) || stamp.publisher >= (uint64_t)options.publishers) {
-        unstamped++;
+        unstamped += !options.hello || phase != JOINING;
         return;
     }
     if (phase == MEASURING) {
+        uint64_t took = now > stamp.ns ? now - stamp.ns : 0;
         measured++;
-        latency_add(now > stamp.ns ? now - stamp.ns : 0);
+        latency_add(connection->other ? &other_latency : &latency, took);
     }
     if (options.mode == ECHO) {
         if (stamp.sequence > connection->got)
@@ -708,7 +734,7 @@ static void start_connecting(struct connection *connection, int index) {
         if (bind(connection->fd, (struct sockaddr *)&address, sizeof address))
             die("bind: %s", strerror(errno));
     }
-    address.sin_port = htons((uint16_t)options.port);
+    address.sin_port = htons((uint16_t)(connection->other ? options.other_port : options.port));
     if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1)
         die("--host must be an IPv4 address");
     connection->state = CONNECTING;
@@ -774,6 +800,10 @@ static void on_response(struct connection *connection) {
         free(connection->in);
         connection->in = NULL;
         connection->in_len = connection->in_cap = 0;
+    }
+    if (options.hello && connection->fd >= 0) {
+        queue_frame(connection, OP_TEXT, options.hello, strlen(options.hello));
+        send_waiting(connection);
     }
     if (connection->stalled)
         watch(EPOLL_CTL_MOD, connection, 0);
@@ -905,7 +935,7 @@ struct result {
     double connect_seconds, connect_cpu;              /* CPU: the server's */
     long rss_before, rss_connected, rss_max, rss_end; /* KiB */
     long pss_before, pss_connected;
-    double seconds, cpu, own_cpu; /* of MEASURING */
+    double seconds, cpu, other_cpu, store_cpu, own_cpu; /* of MEASURING */
     uint64_t published, frames, reads;
     int closed_by_peer, stalled_open;
 };
@@ -926,6 +956,8 @@ static void prepare(void) {
         connections[i].fd = -1;
         connections[i].stalled = i >= options.connections - options.stalled;
         connections[i].bystander = i >= options.connections - options.bystanders;
+        connections[i].other =
+            options.other_port && (options.others ? i >= options.connections - options.others : i % 2);
         connections[i].expected = expected + (size_t)i * (size_t)options.publishers;
     }
     requests_init();
@@ -986,6 +1018,7 @@ static void measure(struct result *result) {
     run(after(options.warmup), all_counted);
 
     double cpu = server_cpu(), own = own_cpu();
+    double other = cpu_of(options.other_pid), store = cpu_of(options.store_pid);
     uint64_t already_published = published, frames = frames_in, reads = reads_in;
     uint64_t begin = now_ns(), end = begin + (uint64_t)(options.duration * 1e9);
     if (phase == WARMING)
@@ -999,6 +1032,8 @@ static void measure(struct result *result) {
     }
     result->seconds = (double)(now_ns() - begin) / 1e9;
     result->cpu = server_cpu() - cpu;
+    result->other_cpu = cpu_of(options.other_pid) - other;
+    result->store_cpu = cpu_of(options.store_pid) - store;
     result->own_cpu = own_cpu() - own;
     result->published = published - already_published;
     result->frames = frames_in - frames;
@@ -1052,8 +1087,8 @@ static void report(const struct result *r) {
            r->seconds, (ull)r->published, over((double)r->published, r->seconds), (ull)measured,
            over((double)measured, r->seconds), over((double)r->frames, (double)r->reads));
     printf("\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"mean_us\":%.1f,",
-           latency_us(.5), latency_us(.99), latency_us(.999), (double)latency.max / 1e3,
-           over(latency.sum / 1e3, (double)latency.count));
+           latency_us(&latency, .5), latency_us(&latency, .99), latency_us(&latency, .999),
+           (double)latency.max / 1e3, over(latency.sum / 1e3, (double)latency.count));
     printf(
         "\"missing\":%llu,\"duplicate_or_late\":%llu,\"bad_frames\":%llu,\"unstamped\":%llu,\"strays\":%llu,"
         "\"skipped\":%llu,"
@@ -1061,9 +1096,13 @@ static void report(const struct result *r) {
         (ull)missing, (ull)duplicates, (ull)bad_frames, (ull)unstamped, (ull)strays, (ull)skipped, r->closed_by_peer,
         clean_closes, r->stalled_open);
     printf("\"server_cpu_s\":%.2f,\"server_cpu_us_per_delivery\":%.3f,\"server_cpu_share\":%.3f,"
-           "\"client_cpu_share\":%.3f}\n",
+           "\"client_cpu_share\":%.3f",
            r->cpu, over(r->cpu * 1e6, (double)measured), over(r->cpu, r->seconds),
            over(r->own_cpu, r->seconds));
+    if (options.other_port)
+        printf(",\"other_p50_us\":%.1f,\"other_p99_us\":%.1f,\"other_cpu_s\":%.2f,\"store_cpu_s\":%.2f",
+               latency_us(&other_latency, .5), latency_us(&other_latency, .99), r->other_cpu, r->store_cpu);
+    printf("}\n");
 }
 
 int main(int argc, char **argv) {

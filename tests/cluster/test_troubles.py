@@ -159,3 +159,29 @@ async def test_a_kept_value_is_refused_when_the_backplane_is_away_for_too_long(p
     await heal(pair.one)
     await pair.ann.send("later", ref=3)
     assert await frames(pair.bob, "signal", "gap", until="later") == signals("later")
+
+
+async def test_a_value_that_is_kept_before_a_new_channel_is_heard_is_known_to_who_waits_for_it(nodes):
+    async with nodes.pair(ROOMS) as (one, two), one.connect("/kept", **V1) as ann:
+        await ann.receive_json()
+        follow, asked, heard = two.backplane.follow, asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        def follow_late(channels):
+            if "p:/kept" not in channels:
+                return follow(channels)
+            asked.set()
+            return heard
+
+        two.backplane.follow = follow_late  # as over Redis, where it takes another connection than what is read
+        coming = two.connect("/kept", **V1)
+        bob = asyncio.create_task(coming.__aenter__())
+        await asked.wait()
+        await two.backplane.now()  # what else was asked for with it is answered
+        await ann.send("early")
+        signal = (await ann.receive_json())["signal"]
+        await follow(["p:/kept"])
+        heard.set_result(None)
+        try:
+            assert (await (await bob).receive_json())["welcome"]["at"] == signal["at"]
+        finally:
+            await coming.__aexit__(None, None, None)

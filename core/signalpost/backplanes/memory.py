@@ -254,6 +254,7 @@ class MemoryBackplane:
     def _disconnect(self) -> None:
         self._connected = self._stalled = self._deaf = False
         self.heard = set()
+        self._rows = {}
         self._arrivals.clear()
         self._held.clear()
 

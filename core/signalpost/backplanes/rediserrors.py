@@ -42,7 +42,7 @@ _REFUSED = {
 }
 _CODE = re.compile(r"-?([A-Z]{2,}) ")
 _LEVEL_BELOW = re.compile(r": -([A-Z]{2,}) ")  # before Redis 7, an error in a script stands within another one
-_NO_RIGHT = "The user executing the script can't run this command"
+_NO_RIGHT = re.compile(r"user executing the script can't run|ACL failure in script")
 _TOO_MANY = "max number of clients reached"
 _LONGEST = 200  # characters of a server's text
 
@@ -55,7 +55,7 @@ def error_of_reply(text: str, address: Address) -> AwayError | RefusedError:
         address: of the server.
     """
     found = _LEVEL_BELOW.search(text) or _CODE.match(text)
-    code = "NOPERM" if _NO_RIGHT in text else found[1] if found else ""
+    code = "NOPERM" if _NO_RIGHT.search(text) else found[1] if found else ""
     if code in _AWAY:
         return AwayError(f"{address} {_AWAY[code]}")
     told = cut(printable(address.masked(text).partition("\n")[0]), _LONGEST)

@@ -239,7 +239,9 @@ class Cluster:
             raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
 
     def _open(self, place: Place) -> Window | None:
-        return self.windows.open(place) if self.node.memory.keeps else None
+        if not self.node.memory.keeps:
+            return None
+        return self.windows.open(place, self.interest.pending(channel_of_place(place)))
 
     def _met(self, groups: Iterable[str]) -> None:
         """Called with the groups that a client joins."""

@@ -115,10 +115,13 @@ class Windows:
         """Return the window of a place; None if there is none."""
         return self._windows.get(channel_of_place(place))
 
-    def open(self, place: Place) -> Window | None:
+    def open(self, place: Place, heard: "asyncio.Future[None] | None" = None) -> Window | None:
         """Return the window of a place, which begins to open if there is none; None if the place has no history.
 
-        Its channel is followed already, so that nothing is published between what is read and what is heard.
+        Args:
+            place: whose channel is followed already.
+            heard: done when that channel is heard; None if it is. Only then is the window read, so that nothing is
+                published between what is read and what is heard.
         """
         window = self.of(place)
         if window is not None and self._streams.find(place) is window.stream:
@@ -129,7 +132,10 @@ class Windows:
         if stream is None:
             return None
         window = self._windows[channel_of_place(place)] = Window(place, stream)
-        self._read(window)
+        if heard is None:
+            self._read(window)
+        else:
+            self._read_after(window, heard)
         return window
 
     def close(self, channel: str) -> None:
@@ -236,6 +242,16 @@ class Windows:
         window.again = False
         read = self._backplane.read(window.channel, after, stream.config.keep)
         self._expect(window, read, partial(self._take_in, window, whole=after is None))
+
+    def _read_after(self, window: Window, heard: "asyncio.Future[None]") -> None:
+        """Read a window when its channel is heard, unless it is read before: the backplane was lost, and is back."""
+        window.answer = heard
+
+        def read(_: "asyncio.Future[None]") -> None:
+            if window.answer is heard and self._windows.get(window.channel) is window:
+                self._read(window)
+
+        heard.add_done_callback(read)
 
     def _expect(self, window: Window, answer: "asyncio.Future[T]", use: Callable[[T], None]) -> None:
         """Wait for an answer about a window, and for no other one any more; use it if it comes."""

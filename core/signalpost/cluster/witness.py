@@ -22,6 +22,9 @@ MOST = 10_000
 
 
 class _Last(NamedTuple):
+    """A value of this node: where it was kept, and how."""
+
+    channel: str
     at: Position
     keep: Keep
 
@@ -38,52 +41,50 @@ class Witness:
         self._backplane = backplane
         self._looks = looks
         self._last: OrderedDict[str, _Last] = OrderedDict()
-        self._doubted: dict[str, _Last] = {}  # until the backplane is asked
+        self._doubted: dict[_Last, None] = {}  # until the backplane is asked
 
     def note(self, channel: str, kept: Kept, keep: Keep) -> None:
         """Note where a value of this node is kept."""
         if kept.offset:
-            self._last[channel] = _Last(Position(kept.epoch, kept.offset, kept.id), keep)
+            self._last[channel] = _Last(channel, Position(kept.epoch, kept.offset, kept.id), keep)
             self._last.move_to_end(channel)
             if len(self._last) > MOST:
                 self._last.popitem(last=False)
 
     def backplane_here(self) -> None:
         """Called when the backplane is back, and may be another one."""
-        self._doubted = {**self._last, **self._doubted}
+        self._doubted.update(dict.fromkeys(self._last.values()))
         self._last.clear()
-        for channel, last in tuple(self._doubted.items()):
-            if self._looks(channel, last.at):
-                del self._doubted[channel]
-        if self._doubted:
-            channels = tuple(self._doubted)
-            self._backplane.tops(channels).add_done_callback(partial(self._compare_tops, channels))
+        self._doubted = {last: None for last in self._doubted if not self._looks(last.channel, last.at)}
+        asked = tuple(self._doubted)
+        if asked:
+            tops = self._backplane.tops([last.channel for last in asked])
+            tops.add_done_callback(partial(self._compare_tops, asked))
 
-    def _compare_tops(self, channels: Sequence[str], answer: "asyncio.Future[Sequence[Top]]") -> None:
+    def _compare_tops(self, asked: Sequence[_Last], answer: "asyncio.Future[Sequence[Top]]") -> None:
         if answer.cancelled() or answer.exception() is not None:
             return  # it is asked again when it is back
-        for channel, top in zip(channels, answer.result(), strict=True):
-            last = self._doubted.get(channel)
-            if last is None:
-                continue
+        for last, top in zip(asked, answer.result(), strict=True):
             if top.epoch == last.at.epoch and top.offset > last.at.offset:
-                read = self._backplane.read(channel, last.at.offset, last.keep.entries)
-                read.add_done_callback(partial(self._compare, channel, last))
+                read = self._backplane.read(last.channel, last.at.offset, last.keep.entries)
+                read.add_done_callback(partial(self._compare, last))
             else:
-                self._judge(channel, last, compare(last.at, Slice(top, top.id, ())))
+                self._judge(last, compare(last.at, Slice(top, top.id, ())))
 
-    def _compare(self, channel: str, last: _Last, answer: "asyncio.Future[Slice]") -> None:
-        if not answer.cancelled() and answer.exception() is None and self._doubted.get(channel) is last:
-            self._judge(channel, last, compare(last.at, answer.result()))
+    def _compare(self, last: _Last, answer: "asyncio.Future[Slice]") -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._judge(last, compare(last.at, answer.result()))
 
-    def _judge(self, channel: str, last: _Last, outcome: Outcome) -> None:
-        if outcome is Outcome.DIVERGED:
-            LOG.warning("the backplane has lost what this node has sent to %s: clients are told of a gap", channel[2:])
-            ended = self._backplane.end_epoch(channel, last.at.epoch, last.keep.head_seconds)
-            ended.add_done_callback(partial(self._ended, channel, last))
+    def _judge(self, last: _Last, outcome: Outcome) -> None:
+        if last in self._doubted and outcome is Outcome.DIVERGED:
+            LOG.warning(
+                "the backplane has lost what this node has sent to %s: clients are told of a gap", last.channel[2:]
+            )
+            ended = self._backplane.end_epoch(last.channel, last.at.epoch, last.keep.head_seconds)
+            ended.add_done_callback(partial(self._ended, last))
         else:
-            del self._doubted[channel]
+            self._doubted.pop(last, None)
 
-    def _ended(self, channel: str, last: _Last, answer: "asyncio.Future[Top]") -> None:
-        if not answer.cancelled() and answer.exception() is None and self._doubted.get(channel) is last:
-            del self._doubted[channel]
+    def _ended(self, last: _Last, answer: "asyncio.Future[Top]") -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._doubted.pop(last, None)

@@ -17,7 +17,7 @@ from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
-from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Published, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
@@ -116,6 +116,7 @@ class Host(Protocol):
     shared: Shared
     slots: HandlerSlots
     running: dict[asyncio.Task[None], Client]
+    sequencing: "dict[asyncio.Future[Published], Client]"
     base: Context
     overdue: Overdue
     observer: Observer | None
@@ -397,6 +398,9 @@ class Conversation:
             self._reject(decision.error, message.ref, message.answer)
         if sent is not None and sent.later is not None:
             answer_later(sent.later, message.answer, partial(self._reject, ref=message.ref, answer=message.answer))
+            if message.answer is not None and not sent.later.done():
+                self._host.sequencing[sent.later] = self.client
+                sent.later.add_done_callback(self._host.sequencing.pop)
         elif message.answer is not None:
             at = self._host.memory.at(decision.target) if sent is not None and isinstance(decision, Deliver) else None
             message.answer.acknowledge(at)
