@@ -1,4 +1,4 @@
-"""A proxy between a node and its Redis, whose target a test may change, and which may be silent, late, or lose bytes."""
+"""A proxy between a node and its Redis, whose target a test may change, and which may be silent, late or lossy."""
 
 import asyncio
 

@@ -200,7 +200,19 @@ class Cluster:
         left = [each for each in waits if each is not None]
         if not left or (self.parcels.given_up and (window is None or window.opened.done())):
             return None
-        return Deferred(partial(self._let_in, left, window))
+        return Deferred(partial(self._let_in_later, channels, place, left, window))
+
+    async def _let_in_later(
+        self, channels: list[str], place: Place, waits: "list[asyncio.Future[None]]", window: Window | None
+    ) -> HandshakeRejection | None:
+        """Let a client in after a wait that may have been so long that its channels were let go of."""
+        while (rejection := await self._let_in(waits, window)) is None:
+            heard, window = self.interest.follow(channels), self._open(place)
+            opening = None if window is None or window.state is not State.OPENING else window.opened
+            waits = [each for each in (heard, opening) if each is not None]
+            if not waits or (self.parcels.given_up and opening is None):
+                return None
+        return rejection
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""

@@ -82,8 +82,11 @@ class Witness:
             )
             ended = self._backplane.end_epoch(last.channel, last.at.epoch, last.keep.head_seconds)
             ended.add_done_callback(partial(self._ended, last))
-        else:
-            self._doubted.pop(last, None)
+            return
+        self._doubted.pop(last, None)
+        if outcome in {Outcome.SAME, Outcome.NEXT} and last.channel not in self._last:
+            self._last[last.channel] = last  # until the backplane is another one again
+            self._last.move_to_end(last.channel, last=False)
 
     def _ended(self, last: _Last, answer: "asyncio.Future[Top]") -> None:
         if not answer.cancelled() and answer.exception() is None:
