@@ -8,9 +8,9 @@
 A value that goes to a path as a whole, which most do, has no details: its channel says where it goes.
 """
 
-from enum import IntFlag
+from functools import lru_cache
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -25,10 +25,11 @@ VERSION = 1
 _HEAD = Struct(">BBQQ")
 _LENGTH = Struct(">H")
 _MOST_DETAILS = 0xFFFF
+_CHANNELS = 4096  # whose targets are made once
 
 
-class Flag(IntFlag):
-    """What a body is.
+class Flag:
+    """What a body is: bits of a plain number, since each body is asked for them several times.
 
     Attributes:
         TEXT: the value is a text; else its data is JSON.
@@ -39,12 +40,12 @@ class Flag(IntFlag):
         FIRST: the node counts anew on this channel from this number on.
     """
 
-    TEXT = 1
-    RAW = 2
-    BINARY = 4
-    DETAILS = 8
-    NOTE = 16
-    FIRST = 32
+    TEXT: Final = 1
+    RAW: Final = 2
+    BINARY: Final = 4
+    DETAILS: Final = 8
+    NOTE: Final = 16
+    FIRST: Final = 32
 
 
 class Body(NamedTuple):
@@ -94,7 +95,7 @@ class Received(Publication):
 
 def write_value(publication: Publication, node: int, number: int, *, first: bool = False) -> bytes:
     """Return the body of a value."""
-    flags, target = int(Flag.FIRST if first else 0), publication.target
+    flags, target = Flag.FIRST if first else 0, publication.target
     if publication.is_raw:
         flags |= Flag.RAW | (Flag.BINARY if publication.opcode == Opcode.BINARY else 0)
     elif publication.is_text:
@@ -137,7 +138,7 @@ def publication_of(body: Body, place: Place | None) -> Publication:
         place: whose channel brought it; None for any other channel.
     """
     details = body.details
-    target = _target_of(details, place) if details else Target(path=place)
+    target = _target_of(details, place) if details else _whole(place)
     path: Any = details.get("p") if "p" in details else path_of(place) or NO_PATH
     origin = details.get("o", path)
     if body.flags & Flag.RAW:
@@ -172,6 +173,12 @@ def _details_of(publication: Publication, target: Target) -> dict[str, Any]:  # 
         if target.home is not None:
             details["h"] = place_text(target.home)
     return details
+
+
+@lru_cache(maxsize=_CHANNELS)
+def _whole(place: Place | None) -> Target:
+    """Return all clients of a place; one for all values, as making it is dearer than all else that is read of most."""
+    return Target(path=place)
 
 
 def _target_of(details: dict[str, Any], place: Place | None) -> Target:
