@@ -92,7 +92,9 @@ def sent_by(python: str) -> dict[str, bytes]:
         return [python, "-m", "signalpost", "run", str(routes)]
 
     with ExitStack() as stack:
-        server = stack.enter_context(running(Server("golden", command, envelope=SIGNALPOST.envelope), Cores(None, None)))
+        server = stack.enter_context(
+            running(Server("golden", command, envelope=SIGNALPOST.envelope), Cores(None, None))
+        )
         clients: dict[str, Client] = {}
         for subprotocol in ("", "signalpost.v1"):
             for path in PATHS:
@@ -118,5 +120,7 @@ def differences(checkout: Path) -> list[str]:
         new = now[name]
         at = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
         if old != new:
-            wrong.append(f"{name}: {old[max(0, at - 80) : at + 40]!r} was sent before, {new[max(0, at - 80) : at + 40]!r} is now")
+            wrong.append(
+                f"{name}: {old[max(0, at - 80) : at + 40]!r} was sent before, {new[max(0, at - 80) : at + 40]!r} is now"
+            )
     return wrong
