@@ -20,6 +20,7 @@ from history import HOST, OP_TEXT, PADDING, Crowd, Guest
 
 NOT_RECOVERED = "a client was not recovered"  # as `Crowd` counts it
 NOT_YET = 1 << 60  # more than any number of a value
+SAID_OF_THE_DEAD = "does not answer any more"
 NOTICE_SECONDS = 30.0
 STREAM_READS = ("xrange", "xrevrange")
 SESSION_READS = ("hgetall", "get", "getdel")
@@ -231,7 +232,7 @@ def outlive(app: App, cores: Cores, shape: Shape, *, kill: bool) -> tuple[Death,
             crowd.go_on(history.AWAY_SECONDS)
             crowd.dying = False
             death, trouble = _come_to(crowd, left, nodes.redis), crowd.trouble
-            said = history.digest_of(nodes.said(0) + nodes.said(2))
-            return death, trouble + Counter(said)
+            said = [line for line in nodes.said(0) + nodes.said(2) if not (kill and SAID_OF_THE_DEAD in line)]
+            return death, trouble + Counter(history.digest_of(said))
         finally:
             crowd.close()
