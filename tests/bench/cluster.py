@@ -1,10 +1,10 @@
 """What it costs to be several nodes: ``python tests/bench/cluster.py``.
 
-One table: the latency that the backplane adds; how many messages a second go through one Redis, and what each costs the
-nodes and Redis; how the clients of a node that is killed come back to another one, and what Redis reads for that; and,
-with ``--before CHECKOUT``, that an app without a backplane costs, and sends, what it did before. Where socket.io and its
-Redis streams adapter are installed (``npm install`` in ``peers``), they do the same work in the same run. Talks to
-nothing but 127.0.0.1; starts its own redis-server.
+One table: the latency that the backplane adds; how many messages a second go through one Redis, and what each costs
+the nodes and Redis; how the clients of a node that is killed come back to another one, and what Redis reads for that;
+and, with ``--before CHECKOUT``, that an app without a backplane costs, and sends, what it did before. Where socket.io
+and its Redis streams adapter are installed (``npm install`` in ``peers``), they do the same work in the same run. Talks
+to nothing but 127.0.0.1; starts its own redis-server.
 
 The exit status is 0 when all was right, 1 when nothing could be measured, 2 when a client or a server was wrong.
 README.md beside this file tells what each figure means.
@@ -23,16 +23,18 @@ from pathlib import Path
 
 import compare
 import figures
+from carried import DESCRIBED, timed_here
 from compare import of_checkout
-from deaths import Death, outlive
+from deaths import Death, Shape, outlive
 from golden import differences
 from harness import BenchError, Cores, build, flaws, machine, raise_descriptor_limit
 from nodes import OURS, REDIS_PROGRAMS, SOCKET_IO, App, nodes_of, spread_over
 from servers import SIGNALPOST, Message
 
+import history
 from history import SPARE_DESCRIPTORS, Line, Made, table
 
-PARTS = ("latency", "rates", "deaths", "before")
+PARTS = ("latency", "rates", "call", "deaths", "before")
 VALUE = Message('{"text":"%s"}', 64)
 RATE = 1_000
 READERS = 10
@@ -149,7 +151,7 @@ def _latency_lines(name: str, reports: list[Report], base: list[Report]) -> list
 
 
 def _both(reports: list[Report], prefix: str) -> str:
-    return f"{statistics.median(_of(reports, f'{prefix}p50_us')):,.0f}, {statistics.median(_of(reports, f'{prefix}p99_us')):,.0f}"
+    return ", ".join(f"{statistics.median(_of(reports, prefix + key)):,.0f}" for key in ("p50_us", "p99_us"))
 
 
 # Rates, and CPU for a message
@@ -225,10 +227,21 @@ def _cpu_lines(name: str, reports: list[Report], found: Reports) -> list[Line]:
     ]
 
 
+# The same in one process
+
+
+def call(cores: Cores, batches: int, rounds: int) -> Made:
+    """Measure what the backplane costs a node for a value, without sockets, clients and Redis."""
+    raw: dict[str, list[float]] = history.elsewhere(cores, timed_here, batches, rounds)
+    lines = [Line("the backplane at a node alone, in one process, us of CPU, the best round", "")]
+    lines += [Line(f"  {name}", f"{min(values):.2f}", DESCRIBED[name]) for name, values in raw.items()]
+    return Made(lines, raw)
+
+
 # A node that dies
 
 
-def deaths(cores: Cores, apps: Sequence[App], rooms: int, each: int, rate: float, rounds: int) -> Made:
+def deaths(cores: Cores, apps: Sequence[App], crowd: Shape, rounds: int) -> Made:
     """Let the clients of a node come to another one: as it was killed, or as their connections were cut."""
     kinds = [(app, kill) for app in apps for kill in (True, False)]
     found: dict[tuple[App, bool], list[Death]] = {kind: [] for kind in kinds}
@@ -237,7 +250,7 @@ def deaths(cores: Cores, apps: Sequence[App], rooms: int, each: int, rate: float
         for app, kill in kinds if number % 2 == 0 else reversed(kinds):
             name = _death_name(app, kill=kill)
             try:
-                death, trouble = outlive(app, cores, rooms, each, rate, kill=kill)
+                death, trouble = outlive(app, cores, crowd, kill=kill)
             except BenchError as error:
                 if app is OURS:
                     raise
@@ -250,7 +263,12 @@ def deaths(cores: Cores, apps: Sequence[App], rooms: int, each: int, rate: float
                 made.wrong += [f"{name}: {what}" for what in _wrong(death)]
     made.raw = {_death_name(app, kill=kill): [asdict(each) for each in all_] for (app, kill), all_ in found.items()}
     made.lines.insert(
-        0, Line(f"{rooms * each:,} clients on {rooms} paths come to another node, {rate:g} values/s on each path", "")
+        0,
+        Line(
+            f"{crowd.rooms * crowd.each:,} clients on {crowd.rooms} paths come to another node,"
+            f" {crowd.rate:g} values/s on each",
+            "",
+        ),
     )
     for (app, kill), all_ in found.items():
         if all_:
@@ -352,8 +370,11 @@ def _measure(part: str, arguments: argparse.Namespace, cores: Cores, apps: Seque
         return latency(cores, apps, rounds, times)
     if part == "rates":
         return rates(cores, apps, rounds, times)
+    if part == "call":
+        return call(cores, 10 if quick else 100, 2 * rounds + 1)
     if part == "deaths":
-        return deaths(cores, apps, 10 if quick else 100, 50 if quick else 100, arguments.rate, min(rounds, MOST_DEATHS))
+        crowd = Shape(10, 50, arguments.rate) if quick else Shape(100, 100, arguments.rate)
+        return deaths(cores, apps, crowd, min(rounds, MOST_DEATHS))
     return before(cores, arguments.before, arguments.pairs)
 
 
@@ -379,9 +400,10 @@ def main() -> int:
     parts = [part for part in PARTS if part in (arguments.only or PARTS)]
     most = 500 if arguments.quick else 10_000
     made: dict[str, Made] = {}
+    if "deaths" in parts and raise_descriptor_limit() < most + SPARE_DESCRIPTORS:
+        print(f"cluster: {most:,} clients need more files than ulimit -Hn allows; try --quick", file=sys.stderr)
+        return 1
     try:
-        if "deaths" in parts and raise_descriptor_limit() < most + SPARE_DESCRIPTORS:
-            raise BenchError(f"{most:,} clients need more files than ulimit -Hn allows; try --quick")
         where = _where(cores, apps)
         build()
         if cores.load is not None:

@@ -20,11 +20,21 @@ from history import HOST, OP_TEXT, PADDING, Crowd, Guest
 
 NOT_RECOVERED = "a client was not recovered"  # as `Crowd` counts it
 NOT_YET = 1 << 60  # more than any number of a value
+SAID_OF_THE_DEAD = "does not answer any more"
 NOTICE_SECONDS = 30.0
 STREAM_READS = ("xrange", "xrevrange")
 SESSION_READS = ("hgetall", "get", "getdel")
 WRITES = ("xadd",)
 SCRIPTS = ("evalsha", "eval")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many they are: `each` clients on each of the paths, and so many values a second there."""
+
+    rooms: int
+    each: int
+    rate: float
 
 
 class Survivors(Crowd):
@@ -35,8 +45,8 @@ class Survivors(Crowd):
         dying: whether their connections may end.
     """
 
-    def __init__(self, port: int, staying_port: int, rooms: int, each: int, rate: float) -> None:
-        super().__init__(port, rooms, each, rate)
+    def __init__(self, port: int, staying_port: int, shape: Shape) -> None:
+        super().__init__(port, shape.rooms, shape.each, shape.rate)
         self.port = port
         self.dying = False
         self._staying_port = staying_port
@@ -74,8 +84,8 @@ class SocketIoSurvivors(Survivors):
     A server of socket.io sends what a client has missed before it tells that it is connected.
     """
 
-    def __init__(self, port: int, staying_port: int, rooms: int, each: int, rate: float) -> None:
-        super().__init__(port, staying_port, rooms, each, rate)
+    def __init__(self, port: int, staying_port: int, shape: Shape) -> None:
+        super().__init__(port, staying_port, shape)
         self._had: dict[Guest, int] = {}  # of those who come back: how much they had
 
     def _request(self, guest: Guest) -> str:
@@ -167,11 +177,11 @@ class Death:
 def _come_to(crowd: Survivors, left: Running, store: Running) -> Death:
     crowd.port, crowd.late = left.port, []
     before = calls(store.port)
-    cpu = [history._cpu_seconds(each.pid) for each in (left, store)]
+    cpu = [history.cpu_seconds(each.pid) for each in (left, store)]
     mine, begin = time.process_time(), time.monotonic()
     crowd.come(crowd.guests)
     seconds, mine = time.monotonic() - begin, time.process_time() - mine
-    node, stored = (history._cpu_seconds(each.pid) - old for each, old in zip((left, store), cpu, strict=True))
+    node, stored = (history.cpu_seconds(each.pid) - old for each, old in zip((left, store), cpu, strict=True))
     made = calls(store.port) - before
     late = crowd.late
     crowd.go_on(history.AFTER_SECONDS)
@@ -200,12 +210,12 @@ def _come_to(crowd: Survivors, left: Running, store: Running) -> Death:
     )
 
 
-def outlive(app: App, cores: Cores, rooms: int, each: int, rate: float, *, kill: bool) -> tuple[Death, Counter[str]]:
+def outlive(app: App, cores: Cores, shape: Shape, *, kill: bool) -> tuple[Death, Counter[str]]:
     """Kill a node, or cut off its clients alone; let all come to another node while a third one publishes."""
     with nodes_of(app, cores, 3) as nodes:
         left, dying, publishing = nodes.each  # the one that all come to has the server's core for itself
         kind = Survivors if app is OURS else SocketIoSurvivors
-        crowd = kind(dying.port, publishing.port, rooms, each, rate)
+        crowd = kind(dying.port, publishing.port, shape)
         assert nodes.redis is not None
         try:
             for guest in crowd.staying:  # one after the other: `come` counts those who are live
@@ -222,7 +232,7 @@ def outlive(app: App, cores: Cores, rooms: int, each: int, rate: float, *, kill:
             crowd.go_on(history.AWAY_SECONDS)
             crowd.dying = False
             death, trouble = _come_to(crowd, left, nodes.redis), crowd.trouble
-            said = history._digest(nodes.said(0) + nodes.said(2))
-            return death, trouble + Counter(said)
+            said = [line for line in nodes.said(0) + nodes.said(2) if not (kill and SAID_OF_THE_DEAD in line)]
+            return death, trouble + Counter(history.digest_of(said))
         finally:
             crowd.close()

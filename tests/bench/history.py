@@ -94,7 +94,7 @@ def serving(cores: Cores, **keys: str) -> Iterator[tuple[Running, Callable[[], l
 
     def said() -> list[str]:
         output = (folders[0] / "output.txt").read_text(encoding="utf-8", errors="replace")
-        return _digest(output.partition("Ctrl-C stops\n")[2].splitlines())
+        return digest_of(output.partition("Ctrl-C stops\n")[2].splitlines())
 
     with running(Server("signalpost", command, envelope=SIGNALPOST.envelope), cores) as target:
         yield target, said
@@ -103,7 +103,7 @@ def serving(cores: Cores, **keys: str) -> Iterator[tuple[Running, Callable[[], l
 MOST_SAID = 5
 
 
-def _digest(lines: Iterable[str]) -> list[str]:
+def digest_of(lines: Iterable[str]) -> list[str]:
     """Return what a log says most often, without times, addresses of objects and places in the code."""
     counted = Counter(re.sub(r"^[\d :,-]+|0x[0-9a-f]+", "", line) for line in lines if line[:1] not in " T")
     return [f"the log, {times:,} times: {line}" for line, times in counted.most_common(MOST_SAID)]
@@ -212,7 +212,7 @@ def _calls(calls: int, rounds: int) -> dict[str, list[float]]:
 
 def call(cores: Cores, calls: int, rounds: int) -> Made:
     """Measure `Memory.deliver` alone."""
-    raw = _elsewhere(cores, _calls, calls, rounds)
+    raw = elsewhere(cores, _calls, calls, rounds)
     best = {name: min(values) for name, values in raw.items()}
     more = best[HERE] - best[ELSEWHERE]
     line = Line(
@@ -225,7 +225,7 @@ def call(cores: Cores, calls: int, rounds: int) -> Made:
     return Made([line], raw)
 
 
-def _elsewhere(cores: Cores, function: Callable[..., Any], *arguments: Any) -> Any:
+def elsewhere(cores: Cores, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of this module in a fresh process, on the server's core."""
     own = () if cores.server is None else ({cores.server},)
     with ProcessPoolExecutor(1, get_context("spawn"), _bind_to, own) as pool:
@@ -275,7 +275,7 @@ def memory(cores: Cores, numbers: Sequence[int], rounds: int) -> Made:
     """Measure how much memory kept values take."""
     made = Made()
     for entries in numbers:
-        found = [_elsewhere(cores, _filled, entries) for _ in range(rounds)]
+        found = [elsewhere(cores, _filled, entries) for _ in range(rounds)]
         made.raw[f"{entries} entries"] = found
         grown = statistics.median(each["grown"] for each in found) / entries
         counted = statistics.median(each["counted"] for each in found) / entries
@@ -464,7 +464,7 @@ class Crowd:
 
     # What depends on the server
 
-    def _port_of(self, guest: Guest) -> int:
+    def _port_of(self, guest: Guest) -> int:  # noqa: ARG002 - for those to whom it matters
         return self._port
 
     def _request(self, guest: Guest) -> str:
@@ -619,7 +619,7 @@ class Return:
     doubled: int
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -629,10 +629,10 @@ def come_back(crowd: Crowd, pid: int, *, publish: bool) -> Return:
     late_before, crowd.late = crowd.late, []
     crowd.cut()
     crowd.go_on(AWAY_SECONDS)
-    server, mine, begin = _cpu_seconds(pid), time.process_time(), time.monotonic()
+    server, mine, begin = cpu_seconds(pid), time.process_time(), time.monotonic()
     crowd.come(crowd.guests)
     seconds = time.monotonic() - begin
-    server, mine = _cpu_seconds(pid) - server, time.process_time() - mine
+    server, mine = cpu_seconds(pid) - server, time.process_time() - mine
     late = crowd.late
     each = sorted(guest.live_at - guest.came_at for guest in crowd.guests)
     if publish:

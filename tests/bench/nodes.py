@@ -37,7 +37,7 @@ Command = Callable[[int, Path, str | None], list[str]]
 """From a port, an empty folder and the URL of Redis, or None for one that is alone, to what starts a node."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class App:
     """A program whose nodes can be measured.
 

@@ -5,6 +5,7 @@ Nothing here is timed: loads end by count, and only what was delivered is looked
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,15 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import serve
 
 BENCH = Path(__file__).parent
+
+
+@pytest.fixture
+def redis_server(modules):
+    """Nothing but the certainty that a redis-server can be started."""
+    if not any(map(shutil.which, modules.nodes.REDIS_PROGRAMS)):
+        reason = "redis-server is missing: apt-get install redis-server"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -43,7 +53,8 @@ def modules(monkeypatch):
     """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
     names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors", "reloads", "history")
-    return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    of_nodes = ("nodes", "deaths", "golden", "carried", "cluster")
+    return SimpleNamespace(**{name: importlib.import_module(name) for name in names + of_nodes})
 
 
 @pytest.fixture
@@ -372,6 +383,85 @@ def test_a_storm_loses_nothing_where_there_is_a_history_and_is_told_what_is_lost
     assert kept["missed"] > 0
     assert without["missing"] > 0
     assert "values missing" in history.table(made.lines)
+
+
+@pytest.mark.slow
+@needs_cc
+@pytest.mark.usefixtures("redis_server")
+@pytest.mark.parametrize("name", ["signalpost", "socket.io"])
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "live"])
+def test_clients_of_two_nodes_get_every_message_of_both(modules, programs, monkeypatch, name, kept):
+    nodes, harness = modules.nodes, modules.harness
+    app = next(each for each in (nodes.OURS, nodes.SOCKET_IO) if each.name == name)
+    if not app.version:
+        pytest.skip(app.missing)
+    monkeypatch.setattr(harness, "BUILD", programs)
+    anywhere = harness.Cores(None, None)
+    with nodes.nodes_of(app, anywhere, 2) as running:
+        shape = ("--conns", "6", "--publishers", "2", "--pipeline", "8")  # every second one is at the other node
+        arguments = [*shape, "--count", "60", *app.load_arguments(modules.cluster.VALUE, kept=kept)]
+        report = running.put_load(anywhere, ["--warmup", "0", *arguments])
+    assert harness.flaws(report) == ""
+    assert report["deliveries"] == 6 * 60
+    assert report["other_p50_us"] > 0
+
+
+@needs_cc
+async def test_what_clients_of_another_server_miss_is_found(programs):
+    async with yardstick(programs, "loop") as port, yardstick(programs, "loop") as other:
+        arguments = ("--other-port", str(other), "--others", "2", "--count", "3", "--drain", "0.1", "--duration", "0.5")
+        status, report = await load(programs, port, *arguments)
+    assert status == 2
+    assert report["missing"] == 2  # the first message never reaches those two, so no other one is sent
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("redis_server")
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "cut"])
+def test_clients_of_a_node_that_dies_miss_nothing_and_each_path_is_read_once(modules, monkeypatch, kill):
+    for seconds in ("BEFORE_SECONDS", "AWAY_SECONDS", "AFTER_SECONDS"):
+        monkeypatch.setattr(modules.history, seconds, 0.3)
+    deaths, anywhere = modules.deaths, modules.harness.Cores(None, None)
+    found, trouble = deaths.outlive(modules.nodes.OURS, anywhere, deaths.Shape(rooms=2, each=3, rate=40.0), kill=kill)
+    assert not trouble
+    assert (found.clients, found.missing, found.doubled, found.unrecovered) == (6, 0, 0, 0)
+    assert found.reads == 2
+    assert found.missed > 0
+    assert modules.cluster._wrong(found) == []
+
+
+def test_a_client_of_socket_io_that_is_not_recovered_or_misses_a_value_is_found(modules):
+    deaths = modules.deaths
+    crowd = deaths.SocketIoSurvivors(0, 0, deaths.Shape(rooms=1, each=1, rate=1.0))
+    (guest,) = crowd.guests
+
+    def read(*texts):
+        guest.accepted = True
+        for text in texts:
+            crowd._on_frame(guest, 1, text)
+
+    read(b'0{"sid":"x"}', b'40{"sid":"y","pid":"p"}', b'42["m","3@1 x","1-0"]', b'42["m","5@1 x","1-2"]')
+    assert (crowd.missing, guest.position, guest.session) == (1, "1-2", "p")
+    crowd.published[0] = 7
+    read(b'0{"sid":"x"}', b'42["m","6@1 x","1-3"]', b'42["m","6@1 x","1-3"]', b'40{"sid":"y","pid":"p"}')
+    assert (crowd.missing, crowd.doubled, crowd.missed, crowd.trouble) == (1, 1, 1, {})
+    read(b'0{"sid":"x"}', b'40{"sid":"y","pid":"q"}')
+    assert crowd.trouble == {deaths.NOT_RECOVERED: 1}
+    crowd.close()
+
+
+@pytest.mark.slow
+def test_two_servers_of_one_checkout_send_the_same_frames(modules):
+    first, second = (modules.golden.sent_by(sys.executable) for _ in range(2))
+    assert first == second
+    assert b'{"signal":{"path":"/kept/x","at":"#:2:#","value":{"kept":"too"}}}' in first["/kept/x signalpost.v1"]
+
+
+@pytest.mark.slow
+async def test_what_the_backplane_costs_a_node_is_timed_for_every_kind_of_value(modules, monkeypatch):
+    monkeypatch.setattr(modules.carried, "BATCH", 5)
+    found = await modules.carried.timed(batches=2, rounds=2)
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(modules.carried.DESCRIBED, 2)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ endpoints:
   - {{name: live, address: 127.0.0.1, port: {port}, protocol: ws}}
   - {{name: web, address: 127.0.0.1, port: {web}, protocol: http, fallbacks: [sse]}}
 backplane: {{url: "{url}", name: chaos, patience: {patience}, lost: {lost}}}
-limits: {{connections: 1000}}
+limits: {{connections: 1000, rate: 0}}
 signals:
   - {{path: /kept, rebroadcast: path, history: {{keep: 5000, for: 1h}}}}
   - {{path: /live, rebroadcast: path}}

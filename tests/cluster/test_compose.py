@@ -10,6 +10,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from websockets.asyncio.client import connect
@@ -154,11 +155,14 @@ async def test_what_is_said_at_one_node_is_read_at_the_next_when_all_parts_run_a
         for node in nodes:
             assert is_healthy(node)
         found = await talk_in_turn(proxy.port)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{proxy.port}") as http:
+            pages = [(await http.get(path)).status_code for path in ("/", "/assets/chat.js", "/signalpost.js")]
         nodes[0].stop()
         assert not is_healthy(nodes[0])
     finally:
         for each in started:
             each.kill()
+    assert pages == [200] * 3
     assert len({tag for tag, _ in found}) == len(NODES)
     assert all(values == ["0", "1", "2"] for _, values in found)
 

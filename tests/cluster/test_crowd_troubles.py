@@ -226,8 +226,8 @@ class TestNodesThatAreCutOff:
             ann, _ = await one.connect(user="ann"), await two.connect(user="bob")
             await settled(ann, "ann", "bob")
             await two.connect(user="cy")
-            two.crowd._timer.cancel()
-            two.crowd._write()
+            two.crowd._writer._timer.cancel()
+            two.crowd._writer._write()
             two.backplane.cut(done=1)
             await asyncio.sleep(6)  # longer than the patience, so the note is given up
             two.backplane.heal()

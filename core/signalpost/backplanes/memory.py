@@ -6,7 +6,6 @@ its own body before the answer about it, unless `MemoryBackplane.deafen` holds i
 """
 
 import asyncio
-import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,78 +14,11 @@ from typing import Any, NamedTuple
 
 from signalpost.backplanes.backplane import AwayError, Hearing, Keep, Kept, Once, RefusedError, Slice, Top
 from signalpost.backplanes.futures import fail, succeed
-from signalpost.backplanes.memorystore import MemoryStore
+from signalpost.backplanes.memoryserver import MemoryServer
+
+__all__ = ["MemoryBackplane", "MemoryServer"]
 
 _LAST_WAIT = 1.0  # seconds in which what was asked for before a stop may be answered
-
-
-class MemoryServer:
-    """What the nodes of one process share in place of Redis.
-
-    Args:
-        clock: seconds since 1970.
-
-    Attributes:
-        store: what is kept.
-        refusal: why nothing is done that is asked for, and no node may start; None for all is well.
-        down: whether there is no server.
-        stalled: whether it stands still.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.store = MemoryStore(clock)
-        self.refusal: str | None = None
-        self.down = self.stalled = False
-        self.connections: list[MemoryBackplane] = []
-
-    def cut(self, done: int | None = None) -> None:
-        """Lose all connections, until `heal`; a server that stood still does not any more.
-
-        Args:
-            done: how many of the calls that wait at each connection are done nevertheless; None is all. None of them
-                is answered.
-        """
-        self.down, self.stalled = True, False
-        for connection in self.connections:
-            connection.lose("the server is down", done)
-
-    def heal(self) -> None:
-        """Be there again; all that are not cut themselves connect."""
-        self.down = False
-        for connection in self.connections:
-            connection.connect_soon()
-
-    def stall(self) -> None:
-        """Do nothing, and tell nothing, until `resume`: as a process that is stopped."""
-        self.stalled = True
-
-    def resume(self) -> None:
-        """Go on where `stall` stopped."""
-        self.stalled = False
-        for connection in self.connections:
-            connection.go_on()
-
-    def wipe(self) -> None:
-        """Lose all that is kept; connections stay."""
-        self.store.wipe()
-
-    def fail_over(self, lag: int = 0, done: int | None = None) -> None:
-        """Let a replica take over, under the same epochs; all connections are lost, and made again.
-
-        Args:
-            lag: how many entries, the newest of all channels together, the replica does not have.
-            done: see `cut`.
-        """
-        self.cut(done)
-        self.store.lose_newest(lag)
-        self.heal()
-
-    def publish(self, channel: str, hear: Callable[[Hearing], None]) -> int:
-        """Bring a body to all who follow a channel; return how many they are."""
-        followers = [connection for connection in self.connections if channel in connection.heard]
-        for connection in followers:
-            connection.bring(hear)
-        return len(followers)
 
 
 class _Call(NamedTuple):

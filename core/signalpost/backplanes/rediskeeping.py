@@ -8,6 +8,7 @@ done if that one was not.
 
 import asyncio
 from asyncio import Future
+from functools import lru_cache
 from typing import Any
 
 from signalpost.backplanes.backplane import AwayError, Keep, Kept, Once, RefusedError
@@ -111,6 +112,7 @@ class _KeepCall(Call):
         fail(self.future, error)
 
 
+@lru_cache(maxsize=1024)  # an app has few lifetimes, and names two with each value
 def milliseconds(seconds: float) -> int:
     """Return whole milliseconds, at least one: for Redis, none would be no lifetime."""
     return max(1, round(seconds * 1000))

@@ -8,9 +8,9 @@
 A value that goes to a path as a whole, which most do, has no details: its channel says where it goes.
 """
 
-from enum import IntFlag
+from functools import lru_cache
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -25,10 +25,11 @@ VERSION = 1
 _HEAD = Struct(">BBQQ")
 _LENGTH = Struct(">H")
 _MOST_DETAILS = 0xFFFF
+_CHANNELS = 4096  # whose targets are made once
 
 
-class Flag(IntFlag):
-    """What a body is.
+class Flag:
+    """What a body is: bits of a plain number, since each body is asked for them several times.
 
     Attributes:
         TEXT: the value is a text; else its data is JSON.
@@ -38,11 +39,11 @@ class Flag(IntFlag):
         NOTE: a note for nodes.
     """
 
-    TEXT = 1
-    RAW = 2
-    BINARY = 4
-    DETAILS = 8
-    NOTE = 16
+    TEXT: Final = 1
+    RAW: Final = 2
+    BINARY: Final = 4
+    DETAILS: Final = 8
+    NOTE: Final = 16
 
 
 class Body(NamedTuple):
@@ -135,7 +136,7 @@ def publication_of(body: Body, place: Place | None) -> Publication:
         place: whose channel brought it; None for any other channel.
     """
     details = body.details
-    target = _target_of(details, place) if details else Target(path=place)
+    target = _target_of(details, place) if details else _whole(place)
     path: Any = details.get("p") if "p" in details else path_of(place) or NO_PATH
     origin = details.get("o", path)
     if body.flags & Flag.RAW:
@@ -170,6 +171,12 @@ def _details_of(publication: Publication, target: Target) -> dict[str, Any]:  # 
         if target.home is not None:
             details["h"] = place_text(target.home)
     return details
+
+
+@lru_cache(maxsize=_CHANNELS)
+def _whole(place: Place | None) -> Target:
+    """Return all clients of a place; one for all values, as making it is dearer than all else that is read of most."""
+    return Target(path=place)
 
 
 def _target_of(details: dict[str, Any], place: Place | None) -> Target:

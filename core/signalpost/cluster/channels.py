@@ -1,5 +1,7 @@
 """Channels: texts by which nodes follow what is sent to a path, a group, a user, everyone, or one node's clients."""
 
+from functools import lru_cache
+
 from signalpost.cluster.origin import is_tag
 from signalpost.delivery.target import Target
 from signalpost.paths import Apart, Place
@@ -9,6 +11,7 @@ EVERYONE = "all"
 
 _PART = "\0"  # stands in no path
 _TAG_ENDS = "-"
+_CHANNELS = 4096  # whose places are remembered
 
 
 def channel_of(target: Target) -> str:
@@ -61,6 +64,7 @@ def read_place(text: str) -> Place:
     return Apart(path, tuple(endpoints)) if endpoints else path
 
 
+@lru_cache(maxsize=_CHANNELS)
 def place_in(channel: str) -> Place | None:
     """Return the place whose channel this is; None if it is another channel."""
     return read_place(channel[2:]) if channel.startswith("p:") else None

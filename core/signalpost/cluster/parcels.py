@@ -1,7 +1,7 @@
 """Parcels: what this node has asked the backplane to carry, and has no answer about yet."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -65,7 +65,7 @@ class Parcels:
         self._interest = interest
         self._patience = patience
         self._call_later = call_later
-        self._open: OrderedDict[Parcel, None] = OrderedDict()  # without an answer
+        self._open: dict[Parcel, None] = {}  # without an answer, in their order
         self._next: deque[Parcel] = deque()  # of these, those that are not handed over
         self._size = 0
         self._here = False
@@ -127,7 +127,7 @@ class Parcels:
     def _give_up(self) -> None:
         self._timer = None
         self.given_up = True
-        lost, self._open = self._open, OrderedDict()
+        lost, self._open = self._open, {}
         self._next.clear()
         self._size = 0
         self._note_empty()
