@@ -169,7 +169,8 @@ class Recollection(Protocol):
 class Moderator(Protocol):
     """Sends clients away, and keeps them away; see `signalpost.signals.moderation.Moderation`.
 
-    In all methods, `by` is who does it, for the log.
+    In all methods, `by` is who does it, for the log. All of it reaches the clients of all nodes. What is returned
+    counts those of this node: at least so many are concerned.
     """
 
     def kick(
@@ -191,7 +192,7 @@ class Moderator(Protocol):
         """
 
     def ban(self, user: str, seconds: float = 86_400.0, reason: str = "", *, by: str) -> int:
-        """Ban a user, and close its connections; return how many.
+        """Ban a user, and close its connections; return how many of them are of this node.
 
         Raises:
             TypeError: the name is no text.

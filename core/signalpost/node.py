@@ -21,7 +21,7 @@ from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Codec, Encoding, Encodings
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
-from signalpost.delivery.target import Receipt
+from signalpost.delivery.target import Published, Receipt
 from signalpost.delivery.transport import Transport
 from signalpost.edge.limiter import Limiter
 from signalpost.events import Services, Shared
@@ -166,6 +166,7 @@ class Node:
         shared: by all events.
         slots: for handlers that run at once.
         running: the tasks of running handlers, with the senders of their messages.
+        sequencing: values whose place in the order of all nodes is awaited, with the senders of their messages.
         base: the context that contexts of clients are copied from.
         overdue: the messages that are being handled.
         encodings: of all clients.
@@ -195,6 +196,7 @@ class Node:
             self.moderation.revocations.keep(writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
+        self.sequencing: dict[asyncio.Future[Published], Client] = {}
         self.base: Context = copy_context()
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
@@ -458,6 +460,10 @@ class Node:
         if self.observer is not None:
             self.observer.published(publication.path or None, publication.size, receipt.matched, receipt.dropped)
         return receipt
+
+    def busy(self) -> set[Client]:
+        """Return the clients whose messages are being handled: they wait for answers."""
+        return {*self.running.values(), *self.sequencing.values()}
 
     # Inspection
 

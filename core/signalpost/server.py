@@ -404,7 +404,7 @@ class Server:
         self._leaving.clear()
         for listener in listeners:
             listener.stop_accepting()
-        drain = ClientDrain(node.hub, patience, running.values, loop.call_later)
+        drain = ClientDrain(node.hub, patience, node.busy, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), self._feeds.stop(patience), drain.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
         await node.generation.plugins.finish_spawned(max(0.0, deadline - loop.time()))

@@ -42,6 +42,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.client import Client as ServerClient
 from signalpost.delivery.hub import Hub
@@ -283,6 +284,14 @@ async def serve(
     What clients receive is held against the key ``sends`` of their signals. A value that differs is delivered, and the
     block fails at its end; if it fails by itself, its error has a note of that.
 
+    No Redis is needed: where routes.yaml names a ``backplane``, one in memory takes its place, and the app is its only
+    node. Several apps are nodes of one another if they are given connections to one server::
+
+        shared = MemoryServer()  # of signalpost.backplanes.memory, as MemoryBackplane
+        async with serve(text, seams=Seams(backplane=MemoryBackplane(shared))) as one:
+            async with serve(text, seams=Seams(backplane=MemoryBackplane(shared))) as two:
+                ...
+
     Args:
         routes_yaml: the text of routes.yaml.
         folder: the app's folder, with its pages and templates; by default a temporary one.
@@ -301,7 +310,10 @@ async def serve(
         seams = replace(seams, unexpected=unexpected.setdefault)
     with _failing_at(unexpected), tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
-        server = Server(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock, seams)
+        plan = load_app(routes_yaml, home, plugins)
+        if plan.config.backplane is not None and seams.backplane is None:
+            seams = replace(seams, backplane=MemoryBackplane(MemoryServer()))
+        server = Server(plan, None if clock is None else clock.clock, seams)
         await server.start()
         try:
             yield App(server, home, clock)

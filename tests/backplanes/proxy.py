@@ -1,4 +1,4 @@
-"""A proxy between a node and its Redis, whose target a test may change, and which may be silent."""
+"""A proxy between a node and its Redis, whose target a test may change, and which may be silent, late or lossy."""
 
 import asyncio
 
@@ -9,13 +9,18 @@ class Proxy:
     Attributes:
         port: that it listens on.
         target: the port that the next connections lead to.
-        silent: whether it takes what comes, and hands nothing on.
+        silent: whether it takes what comes, and hands nothing on: that is lost.
+        seconds: by which everything is late.
+        refusing: whether it ends each connection that comes.
     """
 
     def __init__(self, target):
         self.target = target
-        self.silent = False
+        self.silent = self.refusing = False
+        self.seconds = 0.0
         self._tasks = set()
+        self._going = asyncio.Event()
+        self._going.set()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
@@ -32,11 +37,21 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
 
+    def hold(self):
+        """Hand nothing on, and keep it, until `release`."""
+        self._going.clear()
+
+    def release(self):
+        """Hand on what was held."""
+        self._going.set()
+
     async def _carry(self, reader, writer):
         task = asyncio.current_task()
         self._tasks.add(task)
         ends = [writer]
         try:
+            if self.refusing:
+                return
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
             ends.append(far_writer)
             ways = [asyncio.ensure_future(self._pump(*way)) for way in ((reader, far_writer), (far_reader, writer))]
@@ -55,6 +70,9 @@ class Proxy:
 
     async def _pump(self, reader, writer):
         while data := await reader.read(65_536):
+            if self.seconds:
+                await asyncio.sleep(self.seconds)
+            await self._going.wait()
             if not self.silent:
                 writer.write(data)
                 await writer.drain()

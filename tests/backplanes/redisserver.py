@@ -155,16 +155,32 @@ class RedisServer:
 
     def ask(self, *command):
         """Return the answer to a command, with texts for bytes."""
-        with redis.Redis.from_url(self.url, decode_responses=True, protocol=2, retry=None) as client:
+        with self.client() as client:
             return client.execute_command(*command)
+
+    def client(self):
+        """Return a client of redis-py; it gives texts for bytes."""
+        return redis.Redis.from_url(self.url, decode_responses=True, protocol=2, retry=None)
 
     def promote(self):
         """Make a replica the master; what has not come from the other one is lost."""
         self.ask("REPLICAOF", "NO", "ONE")
 
+    def catch_up(self, master):
+        """Return when this replica has everything that its master has."""
+        until = time.monotonic() + _PATIENCE
+        while self._offset("slave_repl_offset") != master._offset("master_repl_offset"):
+            assert time.monotonic() < until, self.log
+            time.sleep(0.002)
+
+    def _offset(self, name):
+        return self.ask("INFO", "replication").get(name)
+
     def wait_for_replica(self):
         """Return when a replica has everything that is here."""
-        self.ask("WAIT", 1, _PATIENCE * 1000)
+        with redis.Redis.from_url(self.url, protocol=2, retry=None) as client:
+            client.set("waited for", "", px=1)  # WAIT is for what its own connection has written
+            assert client.execute_command("WAIT", 1, _PATIENCE * 1000) >= 1
 
 
 def free_port():

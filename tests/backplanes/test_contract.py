@@ -2,10 +2,11 @@
 
 import asyncio
 import re
+from itertools import accumulate
 
 import pytest
 
-from signalpost.backplanes.backplane import AwayError, Keep, Kept, Once, Slice, Top
+from signalpost.backplanes.backplane import AwayError, Keep, Kept, Once, Slice, Top, chained
 
 UNKNOWN = Top("", 0, 0)
 
@@ -30,8 +31,17 @@ async def eventually(ask, is_right):
     return answer
 
 
+def ids(*found):
+    """Return the ids of the first entries of a channel, with 0 before them."""
+    return list(accumulate(found, chained, initial=0))
+
+
+IDS = ids(*range(101, 120))
+"""Of entries of one `keeper`, by their offsets."""
+
+
 def keeper(backplane, keep, publisher="n1"):
-    """Return a function that keeps bodies, numbered by itself, with ids that say so: 101, 102 …"""
+    """Return a function that keeps bodies, numbered by itself, with numbers that say so: 101, 102 …"""
     numbers = iter(range(1, 10_000))
 
     def put(channel, body, once=None):
@@ -116,6 +126,20 @@ async def test_what_is_left_is_not_heard_and_what_is_followed_again_is(rig):
     assert b[1].bodies == [b"v", b"y", b"z"]
 
 
+async def test_a_channel_is_heard_that_is_followed_again_while_it_is_being_left(rig):
+    a = await rig.node("x")
+    rig.stall()
+    a[0].unfollow(["x"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    heard = a[0].follow(["x"])
+    rig.resume()
+    await heard
+    assert await a[0].publish("x", b"1") == 1
+    await settled(a)
+    assert a[1].bodies == [b"1"]
+
+
 async def test_a_channel_that_is_left_before_it_is_heard_keeps_nobody_waiting(rig):
     a = await rig.node()
     first = a[0].follow(["x"])
@@ -149,14 +173,24 @@ async def test_what_is_kept_has_one_epoch_and_offsets_from_1_on_all_nodes_and_a_
     kept = [await first("x", b"1"), await second("x", b"2"), await first("x", b"3"), await second("y", b"4")]
     epoch = kept[0].epoch
     assert re.fullmatch("[0-9a-hjkmnp-tv-z]{6}", epoch)
-    assert kept[:3] == [Kept(epoch, at, found, 2, again=False) for at, found in ((1, 101), (2, 101), (3, 102))]
+    one, two, three = ids(101, 101, 102)[1:]
+    assert kept[:3] == [Kept(epoch, at, found, 2, again=False) for at, found in enumerate((one, two, three), 1)]
     assert kept[3].offset == 1
     assert kept[3].epoch != epoch
     assert kept[3].nodes == 0
     await settled(a, b)
-    chain = [(1, 101, 0, b"1"), (2, 101, 101, b"2"), (3, 102, 101, b"3")]
+    chain = [(1, one, 0, b"1"), (2, two, one, b"2"), (3, three, two, b"3")]
     for _, ear in (a, b):
         assert ear.log[1:] == [("x", Top(epoch, at, found), previous, body) for at, found, previous, body in chain]
+
+
+async def test_a_value_has_another_id_where_another_one_was_before_it(rig, all_kept):
+    a = await rig.node()
+    for channel, values in (("x", (1, 2, 9)), ("y", (1, 3, 9)), ("z", (1, 2, 9))):
+        for number, found in enumerate(values, 1):
+            await a[0].keep(channel, b"", found, "n1", number, all_kept)
+    x, y, z = await a[0].tops("xyz")
+    assert x.id == z.id != y.id
 
 
 async def test_a_number_of_a_publisher_is_kept_once(rig, all_kept):
@@ -179,11 +213,20 @@ async def test_numbers_count_for_each_channel(rig, all_kept):
     assert [(await a[0].keep(channel, b"", 1, "n1", 7, all_kept)).again for channel in "xyx"] == [False, False, True]
 
 
+async def test_a_number_long_ago_has_its_offset_still(rig, all_kept):
+    a = await rig.node()
+    put = keeper(a[0], all_kept)
+    kept = await asyncio.gather(*(put("x", b"") for _ in range(350)))
+    for number in (3, 120, 349):
+        repeat = a[0].keep("x", b"", 100 + number, "n1", number, all_kept)
+        assert await repeat == kept[number - 1]._replace(again=True)
+
+
 async def test_a_repeat_whose_entry_is_no_longer_kept_is_one_still_and_has_no_offset(rig):
     a = await rig.node()
     put = keeper(a[0], Keep(2, 60, 600))
     first = [await put("x", b"") for _ in range(5)]
-    assert await a[0].keep("x", b"", 101, "n1", 1, Keep(2, 60, 600)) == Kept(first[0].epoch, 0, 101, 0, again=True)
+    assert await a[0].keep("x", b"", 101, "n1", 1, Keep(2, 60, 600)) == Kept(first[0].epoch, 0, 0, 0, again=True)
     assert (await a[0].tops(["x"]))[0].offset == 5
 
 
@@ -194,7 +237,7 @@ async def test_a_message_with_once_is_kept_once_whoever_publishes_it(rig, all_ke
     again = kept._replace(nodes=0, again=True)
     assert await second("x", b"1", Once("u1 5b1e", 60)) == again
     assert await first("x", b"1", Once("u1 5b1e", 60)) == again
-    assert await first("x", b"2", Once("u2 5b1e", 60)) == Kept(kept.epoch, 2, 103, 2, again=False)
+    assert await first("x", b"2", Once("u2 5b1e", 60)) == Kept(kept.epoch, 2, ids(101, 103)[2], 2, again=False)
     assert (await first("y", b"3", Once("u1 5b1e", 60))).again is False
     assert (await second("x", b"4")).offset == 3
     await settled(a, b)
@@ -226,20 +269,20 @@ async def test_entries_are_read_from_an_offset_to_the_top_and_of_many_the_newest
 
     async def read(after, most):
         top, before, items = await a[0].read("x", after, most)
-        assert top == Top(epoch, 10, 110)
-        assert [item.id for item in items] == [100 + item.offset for item in items]
+        assert top == Top(epoch, 10, IDS[10])
+        assert [item.id for item in items] == [IDS[item.offset] for item in items]
         assert [item.body for item in items] == [b"%d" % item.offset for item in items]
         assert all(0 <= item.age < 60 for item in items)
         return before, [item.offset for item in items]
 
-    assert await read(7, 100) == (107, [8, 9, 10])
-    assert await read(7, 2) == (108, [9, 10])
-    assert await read(None, 3) == (107, [8, 9, 10])
+    assert await read(7, 100) == (IDS[7], [8, 9, 10])
+    assert await read(7, 2) == (IDS[8], [9, 10])
+    assert await read(None, 3) == (IDS[7], [8, 9, 10])
     assert await read(None, 100) == (0, list(range(1, 11)))
     assert await read(0, 100) == (0, list(range(1, 11)))
-    assert await read(10, 100) == (110, [])
-    assert await read(99, 100) == (110, [])
-    assert await read(None, 0) == (110, [])
+    assert await read(10, 100) == (IDS[10], [])
+    assert await read(99, 100) == (IDS[10], [])
+    assert await read(None, 0) == (IDS[10], [])
 
 
 async def test_only_the_newest_entries_are_kept(rig):
@@ -247,7 +290,7 @@ async def test_only_the_newest_entries_are_kept(rig):
     put = keeper(a[0], Keep(3, 60, 600))
     epoch = [await put("x", b"%d" % number) for number in range(1, 6)][-1].epoch
     top, before, items = await a[0].read("x", 0, 100)
-    assert (top, before, [item.offset for item in items]) == (Top(epoch, 5, 105), 102, [3, 4, 5])
+    assert (top, before, [item.offset for item in items]) == (Top(epoch, 5, IDS[5]), IDS[2], [3, 4, 5])
     await keeper(a[0], Keep(1, 60, 600), "n2")("x", b"6")
     assert [item.offset for item in (await a[0].read("x", 0, 100)).items] == [6]
 
@@ -256,11 +299,27 @@ async def test_entries_end_when_their_time_is_over_and_the_top_outlives_them(rig
     a = await rig.node()
     put = keeper(a[0], Keep(10, 0.05, 60))
     kept = [await put("x", b"") for _ in range(2)][-1]
-    top = Top(kept.epoch, 2, 102)
+    top = Top(kept.epoch, 2, IDS[2])
     slice_ = await eventually(lambda: a[0].read("x", None, 10), lambda found: not found.items)
-    assert Slice(*slice_[:2], tuple(slice_.items)) == Slice(top, 102, ())
-    assert await put("x", b"") == Kept(kept.epoch, 3, 103, 0, again=False)
-    assert await put("x", b"") == Kept(kept.epoch, 4, 104, 0, again=False)
+    assert Slice(*slice_[:2], tuple(slice_.items)) == Slice(top, IDS[2], ())
+    assert await put("x", b"") == Kept(kept.epoch, 3, IDS[3], 0, again=False)
+    assert await put("x", b"") == Kept(kept.epoch, 4, IDS[4], 0, again=False)
+
+
+async def test_an_old_entry_ends_while_newer_ones_come(rig):
+    a = await rig.node()
+    put = keeper(a[0], Keep(100_000, 0.2, 60))
+    ids = [(await put("x", b"")).id]
+
+    async def newest():
+        ids.append((await put("x", b"")).id)
+        found = await a[0].read("x", None, 100_000)
+        assert all(item.age < 0.2 for item in found.items)
+        return found
+
+    found = await eventually(newest, lambda found: found.items and found.items[0].offset > 1)
+    assert found.before == ids[found.items[0].offset - 2]
+    assert [item.offset for item in found.items] == list(range(found.items[0].offset, found.top.offset + 1))
 
 
 async def test_a_channel_is_forgotten_when_the_time_of_its_top_is_over_and_begins_anew(rig):
@@ -289,12 +348,12 @@ async def test_one_of_those_who_end_an_epoch_wins_and_all_get_the_same_new_one(r
     ends = [a[0].end_epoch("x", old.epoch, 60), b[0].end_epoch("x", old.epoch, 60), a[0].end_epoch("x", old.epoch, 60)]
     new = {*await asyncio.gather(*ends)}
     (top,) = new
-    assert top == Top(top.epoch, 3, 103)
+    assert top == Top(top.epoch, 3, IDS[3])
     assert top.epoch != old.epoch
     assert await a[0].end_epoch("x", old.epoch, 60) == top
     slice_ = await b[0].read("x", None, 10)
-    assert (slice_.top, slice_.before, [item.id for item in slice_.items]) == (top, 0, [101, 102, 103])
-    assert await put("x", b"") == Kept(top.epoch, 4, 104, 0, again=False)
+    assert (slice_.top, slice_.before, [item.id for item in slice_.items]) == (top, 0, IDS[1:4])
+    assert await put("x", b"") == Kept(top.epoch, 4, IDS[4], 0, again=False)
 
 
 async def test_an_unknown_channel_begins_for_all_by_the_end_of_no_epoch(rig, all_kept):
@@ -304,7 +363,7 @@ async def test_an_unknown_channel_begins_for_all_by_the_end_of_no_epoch(rig, all
     assert len(begun[0].epoch) == 6
     slice_ = await b[0].read("x", None, 10)
     assert (slice_.top, slice_.before, list(slice_.items)) == (begun[0], 0, [])
-    assert await keeper(a[0], all_kept)("x", b"") == Kept(begun[0].epoch, 1, 101, 0, again=False)
+    assert await keeper(a[0], all_kept)("x", b"") == Kept(begun[0].epoch, 1, IDS[1], 0, again=False)
 
 
 async def test_a_channel_that_began_without_an_entry_is_forgotten_in_its_time(rig):

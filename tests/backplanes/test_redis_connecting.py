@@ -1,28 +1,33 @@
 """How a node comes to a real Redis, by each form of address; whom it refuses, and in which words."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
-from redisserver import RedisServer
+from redisserver import RedisServer, free_port
 
 from signalpost.backplanes.backplane import Keep, Once, RefusedError
 from signalpost.backplanes.redis import RedisBackplane
 from signalpost.backplanes.rediserrors import RIGHTS
 
+SCALING = Path(__file__).parents[2] / "core/docs/scaling.md"
 KEEP = Keep(100, 60, 600)
 SECRET = "s3cret"
+PONG = b"+PONG\r\n"
 
 
 @pytest.fixture
 async def speaking():
-    """Serve what answers everything with some bytes; return an address for a backplane."""
+    """Serve what answers with some bytes, again and again with the last ones; return an address for a backplane."""
     servers = []
 
-    async def speaking(answer):
+    async def speaking(*answers):
         def speak(reader, writer):
             async def run():
+                left = list(answers)
                 while await reader.read(1000):
-                    writer.write(answer)
+                    writer.write(left.pop(0) if len(left) > 1 else left[0])
                 writer.close()
 
             tasks.append(asyncio.ensure_future(run()))
@@ -94,6 +99,17 @@ async def test_a_user_needs_no_more_rights_than_are_told(server, connect):
     await ask_all(backplane)
 
 
+async def test_the_user_of_the_documents_may_do_all_that_is_done_and_touches_nothing_of_other_apps(server, connect):
+    rights = re.search(r"^```redis\nuser shop (.*)\n```", SCALING.read_text(), re.MULTILINE)[1]
+    server.ask("ACL", "SETUSER", "default", "reset", *rights.replace(">PASSWORD", "nopass").split())
+    backplane, _ = await connect(server, name="shop")
+    await ask_all(backplane)
+    other, _ = await connect(server, name="other")
+    for asked in (other.publish("x", b""), other.get("t"), other.follow(["x"]), other.read("x", None, 1)):
+        with pytest.raises(RefusedError, match="does not allow it to this user"):
+            await asked
+
+
 async def test_a_right_that_a_user_does_not_have_is_told(server, connect):
     server.ask("ACL", "SETUSER", "default", "-publish", "-hgetall", "resetchannels", "&app:0:x")
     backplane, _ = await connect(server, "x")
@@ -137,17 +153,18 @@ async def test_a_database_that_the_server_does_not_have_is_told(server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answers", "told"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no Redis"),
-        (b"*2\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n", "is Redis 6.0.9, and signalpost needs 6.2"),
-        (b"*4\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n", "is a Sentinel"),
-        (b"-ERR unknown command `HELLO`, with args beginning with: \r\n", "refuses it: ERR unknown command"),
-        (b"-DENIED Redis is running in protected mode because\r\n", "takes no connections from elsewhere"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "is no Redis"),
+        ([PONG, b"?\r\n"], "is no Redis"),
+        ([PONG, b"*2\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n"], "is Redis 6.0.9, and signalpost needs 6.2"),
+        ([PONG, b"*4\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$4\r\nmode\r\n$8\r\nsentinel\r\n"], "is a Sentinel"),
+        ([PONG, b"-ERR unknown command `HELLO`, with args beginning with: \r\n"], "which is of Redis 6.2 or Valkey"),
+        ([b"-DENIED Redis is running in protected mode because\r\n"], "takes no connections from elsewhere"),
     ],
 )
-async def test_what_is_no_redis_or_an_old_one_is_refused(speaking, answer, told):
-    assert told in await refusal(await speaking(answer))
+async def test_what_is_no_redis_or_an_old_one_is_refused(speaking, answers, told):
+    assert told in await refusal(await speaking(*answers))
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n"])
@@ -157,7 +174,7 @@ async def test_what_is_no_redis_is_refused_where_it_is_shown_a_password(speaking
 
 
 async def test_a_cluster_is_refused(tmp_path):
-    with RedisServer(tmp_path, cluster_enabled="yes") as server:
+    with RedisServer(tmp_path, cluster_enabled="yes", cluster_port=free_port()) as server:
         assert "is a Redis Cluster" in await refusal(server.url)
 
 
@@ -176,12 +193,24 @@ async def test_a_certificate_is_trusted_that_the_environment_names(tmp_path, con
         await backplane.stop()
 
 
+@pytest.mark.parametrize("credentials", ["", f":{SECRET}@"])
+async def test_a_server_with_too_many_clients_is_tried_again(tmp_path, connect, until, credentials):
+    with RedisServer(tmp_path, password=SECRET if credentials else "") as server:
+        with server.client() as client:
+            client.config_set("maxclients", 2)
+            backplane, ear = await connect(server)
+            assert "as many clients as it takes" in ear.why[0]
+            client.config_set("maxclients", 100)
+            await until(lambda: backplane.connected)
+        await backplane.stop()
+
+
 async def test_tls_where_there_is_none_and_none_where_there_is_some_are_guessed(server, tmp_path, connect):
     _, ear = await connect(server.url.replace("redis:", "rediss:"), silence=0.2)
     assert "does not answer; does it speak TLS?" in ear.why[0]
     with RedisServer(tmp_path, tls=True) as secure:
         backplane, ear = await connect(secure.url.replace("rediss:", "redis:").partition("?")[0])
-        assert "closed the connection" in ear.why[0]
+        assert "does it want TLS (rediss://)?" in ear.why[0]
         await backplane.stop()
 
 

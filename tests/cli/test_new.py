@@ -232,6 +232,7 @@ class TestInstalled:
             }
         assert starter == parts(ROOT)
         assert {"signalpost/py.typed", "signalpost/config/routes.schema.json"} <= set(names)
+        assert "signalpost/backplanes/lua/keep.lua" in names
         client = ("LICENSE", "README.md", "package.json", "signalpost.d.ts", "signalpost.js")
         assert {name for name in names if "/browser/" in name} == {f"signalpost/browser/{name}" for name in client}
         source = ROOT / "core" / "signalpost"

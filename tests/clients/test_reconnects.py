@@ -168,6 +168,24 @@ async def test_the_position_is_that_of_the_last_value_or_gap_and_never_of_an_ack
     assert [each["why"] for each in driver.events("gap")] == ["too-old"]
 
 
+async def test_a_gap_that_names_no_position_leaves_the_position_as_it_was(driver, opened, scripted):
+    socket = await come_back(driver, scripted, opened)
+    await socket.welcome(at="e:1:1", recovered=True, missed=1)
+    await socket.say(signal={"path": "/p", "value": 1, "at": "e:1:1"})
+    await socket.say(gap={"path": "/p", "why": "lost"})  # of values that are not kept
+    assert (await driver.next("gap"))["why"] == "lost"
+    socket = await come_back(driver, scripted, socket)
+    assert socket.query == "at=e%3A1%3A1"
+
+
+async def test_a_gap_whose_position_is_null_leaves_none_to_bring(driver, opened, scripted):
+    socket = await come_back(driver, scripted, opened)
+    await socket.welcome(at="e:9:9", recovered=False, missed=2)
+    await socket.say(gap={"path": "/p", "at": None, "why": "slow"})
+    await driver.next("gap")
+    assert (await come_back(driver, scripted, socket)).query == ""
+
+
 async def test_a_position_stands_beside_the_query_of_the_app(driver, scripted):
     await driver.clock()
     await driver.open("r", url=scripted.url, path="/p", query={"name": "Ada"})

@@ -52,7 +52,7 @@ class KeptLine:
         branches: what the backplane has now, from the root on.
         places: who is at a position.
         known: by their names, the values that were ever kept.
-        acknowledged: names of values of which a sender was told that they are kept.
+        acknowledged: values of which a sender was told that they are kept: their serial, and its node.
 
     """
 
@@ -298,7 +298,7 @@ class Seat:
         if name is None:
             self.fail(f"an answer to what it has not asked, or a second one: {body}")
         if kind == "ack":
-            self.world.acknowledged(self.line, name, body.get("at"))
+            self.world.acknowledged(self.line, self.node, name, body.get("at"))
         else:
             self.world.refused(self.line, name)
             if not self.world.troubled or body["code"] != "unavailable":
@@ -321,8 +321,13 @@ class Seat:
             self.fail(f"it is behind {names}, and the newest value is {line.tip.name}")
         if not fan.v1:
             return
-        for name, serial in line.acknowledged.items():
-            if serial > fan.since and not any(line.tip.is_behind(each) for each in line.known[name]):
+        for name, (serial, node) in line.acknowledged.items():
+            # Who was told by a node that has gone since may be the only one who knew.
+            if (
+                serial > fan.since
+                and node in self.world.nodes
+                and not any(line.tip.is_behind(each) for each in line.known[name])
+            ):
                 self.fail(f"{name} was acknowledged and taken back, and no gap was told")
 
     def _rest_live(self):

@@ -240,14 +240,14 @@ class World:
         self.lossy = self.lossy or values > 0
         line.cut_back(values)
 
-    def acknowledged(self, line, name, at):
+    def acknowledged(self, line, node, name, at):
         """Note that a sender was told that its value was sent."""
         if line.live or (at is None and line.keep == FEW):
             return  # of a repeat, which is not kept any more
         found = [branch for branch in line.at(at or "") if branch.name == name]
         if not found:
             raise BreachError(f"{line.path}: {name} is acknowledged at {at}, where it never was")
-        line.acknowledged[name] = found[0].serial
+        line.acknowledged[name] = found[0].serial, node
 
     def refused(self, line, name):
         if not line.live and name in line.acknowledged:
@@ -354,7 +354,7 @@ class World:
             self.nodes[place] = node
             await node.node.open()
 
-    # Steps: what is sent
+    # What is sent
 
     def _name(self):
         self.count += 1
@@ -372,12 +372,12 @@ class World:
                 self.refused(line, name)
                 continue
             self.promises.append((node, line, name, later))
-            later.add_done_callback(partial(self._settled, line, name))
+            later.add_done_callback(partial(self._settled, line, node, name))
 
-    def _settled(self, line, name, future):
+    def _settled(self, line, node, name, future):
         try:
             if future.exception() is None:
-                self.acknowledged(line, name, future.result().at)
+                self.acknowledged(line, node, name, future.result().at)
             else:
                 self.refused(line, name)
         except BreachError as breach:
@@ -399,7 +399,7 @@ class World:
                 fan.seat.waiting[self.count] = name
             fan.seat.conversation.receive(Opcode.TEXT, orjson.dumps(document))
 
-    # Steps: time, and the backplane
+    # Time passes, and the backplane is in trouble
 
     async def do_turn(self, count):
         await self.turns(count)
@@ -473,17 +473,7 @@ class World:
 
     async def settle(self):
         """Let all trouble end; then everybody must have read everything."""
-        self.server.refusal = None
-        self.server.resume()
-        self.server.heal()
-        for node in self.alive:
-            backplane = node.backplane
-            backplane._to_drop = 0
-            if backplane._stalled or self.schedule.hears:
-                backplane.resume()
-            backplane.heal()
-        for place in range(NODES):
-            await self.do_start(place)
+        await self._end_trouble()
         await self._rounds()
         for number, fan in enumerate(self.fans):
             if fan.seat is None and fan.coming is None:
@@ -500,9 +490,21 @@ class World:
         for node, line, name, later in self.promises:
             if not later.done() and node in self.nodes:
                 raise BreachError(f"{line.path}: nobody was told what became of {name}")
+        if any(len(node.cluster.parcels) or node.cluster.parcels.size for node in self.alive):
+            raise BreachError("parcels are left")
+
+    async def _end_trouble(self):
+        self.server.refusal = None
+        self.server.resume()
+        self.server.heal()
         for node in self.alive:
-            if len(node.cluster.parcels) or node.cluster.parcels.size:
-                raise BreachError("parcels are left")
+            backplane = node.backplane
+            backplane._to_drop = 0
+            if backplane._stalled or self.schedule.hears:
+                backplane.resume()
+            backplane.heal()
+        for place in range(NODES):
+            await self.do_start(place)
 
     async def _rounds(self):
         for _ in range(ROUNDS):
@@ -590,7 +592,7 @@ def make(seed, most=70):
     return Schedule(seed, fans, dice.random() < 0.7, dice.random() < 0.5, tuple(steps))
 
 
-def _step(dice, name, fans, paths):  # noqa: PLR0911 - a case for each kind
+def _step(dice, name, fans, paths):  # noqa: C901, PLR0911 - a case for each kind
     place, who = dice.randrange(NODES), dice.randrange(fans)
     done = dice.choice((None, None, 0, 1, 2))
     match name:

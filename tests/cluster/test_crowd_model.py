@@ -31,6 +31,8 @@ STEPS = st.lists(
         st.tuples(st.just("stall"), NODE),
         st.tuples(st.just("deafen"), NODE),
         st.tuples(st.just("resume"), NODE),
+        st.tuples(st.just("late"), NODE, st.sampled_from([0.0, 0.002, 0.2])),
+        st.tuples(st.just("deaf"), NODE, st.sampled_from([0.0, 0.002, 0.2])),
         st.tuples(st.just("drop"), NODE, st.integers(1, 3)),
         st.tuples(st.just("cut all"), st.sampled_from([None, 0, 1, 2])),
         st.tuples(st.just("heal all")),
@@ -54,6 +56,7 @@ class Story:
         self.nodes = []
         self.clients = []
         self.coming = set()
+        self.deaf = set()
 
     def node(self, number):
         return self.nodes[number % len(self.nodes)] if self.nodes else None
@@ -100,8 +103,13 @@ class Story:
                 node.backplane.deafen()
             case "resume", _ if node:
                 node.backplane.resume()
+            case "late", (_, seconds) if node:
+                node.backplane.late = seconds
+            case "deaf", (_, seconds) if node:
+                node.backplane.deaf = seconds
             case "drop", (_, bodies) if node:
                 node.backplane.drop_next(bodies)
+                self.deaf.add(node)
             case "cut all", (done,):
                 shared.cut(done)
             case "heal all", ():
@@ -133,6 +141,8 @@ class Story:
             node.backplane.heal()
             node.backplane.resume()
             node.backplane._to_drop = 0
+            if node in self.deaf:  # nothing but its beat tells a node that it has missed the last note there is
+                node.backplane.reconnect()
         if not self.nodes:
             await self.do("start")  # somebody has to clean up
         await asyncio.sleep(QUIET)

@@ -89,7 +89,7 @@ class TestNodesThatGo:
             three = await app.start()
             cy = await three.connect(user="cy")
             assert set(cy.users()) == {"ann", "bob", "cy"}
-            assert await until(lambda: set(cy.users()) == {"cy"}) <= 11
+            assert await until(lambda: set(cy.users()) == {"cy"}) <= 12
             await asyncio.sleep(1)
             assert set(tables(app)) == {"nodes", f"who:{BLUE}", f"at:{three.tag}"}
 
@@ -115,6 +115,37 @@ class TestNodesThatGo:
             await settled(ann, "ann", "bob")
             await two.stop()
             assert 4.9 <= await until(lambda: "bob" not in ann.users()) <= 5.2
+
+        tell(story, grace="5s")
+
+    def test_a_node_that_died_when_the_backplane_was_emptied_leaves_no_ghosts(self, tell):
+        async def story(app, one, two, three):
+            await two.connect(user="bob")
+            await two.connect("/rooms/red", user="bob")
+            await asyncio.sleep(4)
+            left = tables(app)
+            two.die()
+            app.shared.wipe()
+            for name in (f"who:{BLUE}", "who:/rooms/red", f"at:{two.tag}"):  # as if they were written just then
+                app.shared.store.put(name, left[name], None)
+            ann = await one.connect(user="ann")
+            assert await until(lambda: set(ann.users()) == {"ann"}) <= 10.1
+            await asyncio.sleep(2)
+            assert set(tables(app)) == {"nodes", f"who:{BLUE}", f"at:{one.tag}"}
+
+        tell(story, nodes=3)
+
+    def test_who_was_not_heard_to_leave_a_node_that_stops_has_its_grace(self, tell):
+        async def story(app, one, two):
+            ann, _ = await one.connect(user="ann"), await two.connect(user="bob")
+            await settled(ann, "ann", "bob")
+            frames = len(ann.frames())
+            one.backplane.drop_next()
+            await two.stop()
+            await asyncio.sleep(4)
+            await one.connect(user="bob")
+            await asyncio.sleep(20)
+            assert len(ann.frames()) == frames
 
         tell(story, grace="5s")
 
@@ -187,6 +218,63 @@ class TestNodesThatAreCutOff:
             assert await until(lambda: set(bob.users()) == set(ann.users()) == {"ann", "bob"}) <= 2.0
             await asyncio.sleep(5)
             assert tables(app)[f"who:{BLUE}"].keys() == {f"{one.tag} ann", f"{two.tag} bob"}
+
+        tell(story)
+
+    def test_what_was_written_and_not_told_is_read_by_the_others(self, tell):
+        async def story(app, one, two):
+            ann, _ = await one.connect(user="ann"), await two.connect(user="bob")
+            await settled(ann, "ann", "bob")
+            await two.connect(user="cy")
+            two.crowd._writer._timer.cancel()
+            two.crowd._writer._write()
+            two.backplane.cut(done=1)
+            await asyncio.sleep(6)  # longer than the patience, so the note is given up
+            two.backplane.heal()
+            assert await until(lambda: "cy" in ann.users()) <= 2.0
+
+        tell(story)
+
+    def test_a_node_has_its_time_again_after_the_reader_was_away(self, tell):
+        async def story(app, one, two):
+            ann, bob = await one.connect(user="ann"), await two.connect(user="bob")
+            await settled(bob, "ann", "bob")
+            two.backplane.cut()
+            await asyncio.sleep(6)
+            one.backplane.cut()
+            await asyncio.sleep(10)
+            one.backplane.heal()
+            await asyncio.sleep(5)
+            two.backplane.heal()
+            await asyncio.sleep(5)
+            assert all("bob" not in frame.get("left", ()) for frame in ann.frames())
+
+        tell(story)
+
+    def test_a_note_that_overtakes_the_answer_of_a_table_is_the_newer_one(self, tell):
+        async def story(app, one, two):
+            bob = await two.connect(user="bob")
+            await asyncio.sleep(4)
+            one.backplane.late = 1.0
+            coming = asyncio.get_running_loop().create_task(one.connect(user="ann"))
+            await asyncio.sleep(0.5)
+            bob.leave()
+            await two.connect(user="cy")
+            ann = await coming
+            assert set(ann.users()) == {"ann", "cy"}
+
+        tell(story)
+
+    def test_a_table_is_read_when_what_follows_is_heard(self, tell):
+        async def story(app, one, two):
+            await two.connect(user="bob")
+            await asyncio.sleep(4)
+            one.backplane.deaf = 1.0
+            coming = asyncio.get_running_loop().create_task(one.connect(user="ann"))
+            await asyncio.sleep(0.5)
+            await two.connect(user="cy")
+            ann = await coming
+            assert set(ann.users()) == {"ann", "bob", "cy"}
 
         tell(story)
 

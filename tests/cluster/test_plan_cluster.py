@@ -12,9 +12,11 @@ from click.testing import CliRunner
 from virtualnodes import VirtualApp, run
 
 from signalpost.backplanes.memory import MemoryBackplane
+from signalpost.backplanes.redis import RedisBackplane
 from signalpost.cli import cli
 from signalpost.cli.cluster import show_cluster
 from signalpost.errors import OperatorError
+from signalpost.node import Seams
 from signalpost.plan.fingerprint import differing, fingerprint
 from signalpost.testing import load_app, serve
 
@@ -190,7 +192,8 @@ async def test_nodes_at_a_real_redis_are_shown_and_share_who_is_present(here, tm
             return done.returncode, done.stdout.splitlines()
 
         assert await plan() == (0, [f"no node is at {server.url} (name shop)"])
-        async with serve(text) as one, serve(text) as two:
+        seams = [Seams(backplane=RedisBackplane(server.url, "shop")) for _ in range(2)]
+        async with serve(text, seams=seams[0]) as one, serve(text, seams=seams[1]) as two:
             async with one.connect("/rooms/blue") as ann, two.connect("/rooms/blue") as bob:
                 for app in (one, two):
                     memory = app.server.node.memory

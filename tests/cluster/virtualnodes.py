@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import orjson
 
 from signalpost.auth.identity import GUEST, Identity
+from signalpost.backplanes.futures import fail
 from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.parts import add_parts
@@ -59,12 +60,31 @@ def run(story):
 
 
 class CountingBackplane(MemoryBackplane):
-    """A backplane that counts what it is asked for."""
+    """A backplane that counts what it is asked for, and whose two connections may be late.
+
+    Attributes:
+        asked: how often it was asked for what.
+        fields: that were put.
+        late: seconds by which answers about tables come later than what is heard.
+        deaf: seconds by which a channel is heard later than it is asked for.
+    """
 
     def __init__(self, server):
         super().__init__(server)
         self.asked = Counter()
         self.fields = 0
+        self.late = self.deaf = 0.0
+
+    def follow(self, channels):
+        if not self.deaf:
+            return super().follow(channels)
+        self._followed |= set(channels)  # another connection hears it at once
+        heard = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(self.deaf, self._follow_late, channels, heard)
+        return heard
+
+    def _follow_late(self, channels, heard):
+        _copy(super().follow(channels), heard)
 
     def publish(self, channel, body):
         self.asked["note" if b'"who"' in body else "publish"] += 1
@@ -77,7 +97,26 @@ class CountingBackplane(MemoryBackplane):
 
     def get(self, table):
         self.asked[f"get {table.partition(':')[0]}"] += 1
-        return super().get(table)
+        answer = super().get(table)
+        if not self.late:
+            return answer
+        later, loop = asyncio.get_running_loop().create_future(), asyncio.get_running_loop()
+        answer.add_done_callback(lambda _: loop.call_later(self.late, _copy, answer, later))
+        return later
+
+
+def _copy(answer, later):
+    """Let a future be as another one will be."""
+
+    def copy(answer):
+        if later.done() or answer.cancelled():
+            later.cancel()
+        elif answer.exception() is None:
+            later.set_result(answer.result())
+        else:
+            fail(later, answer.exception())
+
+    answer.add_done_callback(copy)
 
 
 async def _no_digests(_plan):

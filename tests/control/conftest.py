@@ -56,11 +56,11 @@ def controlled(tmp_path):
     """Serve an app with a control socket."""
 
     @contextlib.asynccontextmanager
-    async def controlled(text, folder=tmp_path, patience=None):
+    async def controlled(text, folder=tmp_path, patience=None, backplane=None):
         plan = load_app(text, folder)
         control = ControlSocket.open(str(folder / "routes.yaml"))
         assert isinstance(control, ControlSocket), control
-        server = Server(plan, seams=Seams(), control=control.listening)
+        server = Server(plan, seams=Seams(backplane=backplane), control=control.listening)
         await server.start()
         if patience is not None:
             server._control._patience = patience

@@ -14,6 +14,9 @@ from typing import NamedTuple, Protocol
 
 from signalpost.errors import OperatorError
 
+_FACTOR = 40_503  # shares no divisor with the number of ids, so that what differs stays different
+_IDS = 2**20 - 1
+
 
 class AwayError(Exception):
     """The backplane is away, or was lost before it answered."""
@@ -54,7 +57,7 @@ class Kept(NamedTuple):
 
     Attributes:
         epoch: of the channel.
-        offset: of the body.
+        offset: of the body; 0 of a repeat, if the first one is not there any more.
         id: of the entry there; of a repeat, that of the first one.
         nodes: that heard it, as far as that is known; 0 of a repeat.
         again: whether it was there already: this publisher's number, or its `Once`, had been seen.
@@ -103,6 +106,19 @@ class Slice(NamedTuple):
     top: Top
     before: int
     items: Sequence[Item]
+
+
+def chained(before: int, found: int) -> int:
+    """Return the id of an entry, which stands for all entries before it, too.
+
+    One value at one offset may have two pasts: a value whose answer was lost is kept again, and if a replica that lags
+    has taken over meanwhile, another value may be in the place of one before it.
+
+    Args:
+        before: the id of the entry before it; 0 before the first.
+        found: see `Backplane.keep`.
+    """
+    return (before * _FACTOR + found) % _IDS + 1
 
 
 class Hearing(Protocol):
@@ -180,7 +196,7 @@ class Backplane(Protocol):
         Args:
             channel: of the entry.
             body: of it.
-            found: its id, 1 to 2**20 - 1.
+            found: a number of 20 bits for the value; its id is `chained` of that and the id before.
             publisher: the node; the same number of the same publisher is kept once, so a call may be repeated that
                 was lost before its answer.
             number: counted by the publisher, never reused, growing on each channel.

@@ -6,7 +6,6 @@ its own body before the answer about it, unless `MemoryBackplane.deafen` holds i
 """
 
 import asyncio
-import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,78 +14,11 @@ from typing import Any, NamedTuple
 
 from signalpost.backplanes.backplane import AwayError, Hearing, Keep, Kept, Once, RefusedError, Slice, Top
 from signalpost.backplanes.futures import fail, succeed
-from signalpost.backplanes.memorystore import MemoryStore
+from signalpost.backplanes.memoryserver import MemoryServer
+
+__all__ = ["MemoryBackplane", "MemoryServer"]
 
 _LAST_WAIT = 1.0  # seconds in which what was asked for before a stop may be answered
-
-
-class MemoryServer:
-    """What the nodes of one process share in place of Redis.
-
-    Args:
-        clock: seconds since 1970.
-
-    Attributes:
-        store: what is kept.
-        refusal: why nothing is done that is asked for, and no node may start; None for all is well.
-        down: whether there is no server.
-        stalled: whether it stands still.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.store = MemoryStore(clock)
-        self.refusal: str | None = None
-        self.down = self.stalled = False
-        self.connections: list[MemoryBackplane] = []
-
-    def cut(self, done: int | None = None) -> None:
-        """Lose all connections, until `heal`; a server that stood still does not any more.
-
-        Args:
-            done: how many of the calls that wait at each connection are done nevertheless; None is all. None of them
-                is answered.
-        """
-        self.down, self.stalled = True, False
-        for connection in self.connections:
-            connection.lose("the server is down", done)
-
-    def heal(self) -> None:
-        """Be there again; all that are not cut themselves connect."""
-        self.down = False
-        for connection in self.connections:
-            connection.connect_soon()
-
-    def stall(self) -> None:
-        """Do nothing, and tell nothing, until `resume`: as a process that is stopped."""
-        self.stalled = True
-
-    def resume(self) -> None:
-        """Go on where `stall` stopped."""
-        self.stalled = False
-        for connection in self.connections:
-            connection.go_on()
-
-    def wipe(self) -> None:
-        """Lose all that is kept; connections stay."""
-        self.store.wipe()
-
-    def fail_over(self, lag: int = 0, done: int | None = None) -> None:
-        """Let a replica take over, under the same epochs; all connections are lost, and made again.
-
-        Args:
-            lag: how many entries, the newest of all channels together, the replica does not have.
-            done: see `cut`.
-        """
-        self.cut(done)
-        self.store.lose_newest(lag)
-        self.heal()
-
-    def publish(self, channel: str, hear: Callable[[Hearing], None]) -> int:
-        """Bring a body to all who follow a channel; return how many they are."""
-        followers = [connection for connection in self.connections if channel in connection.heard]
-        for connection in followers:
-            connection.bring(hear)
-        return len(followers)
 
 
 class _Call(NamedTuple):
@@ -97,6 +29,19 @@ class _Call(NamedTuple):
 class _Answer(NamedTuple):
     future: Future[Any]
     value: Any
+
+
+class _Row:
+    """The calls of one publisher on one channel that are under way: none is done if the one before it was not."""
+
+    __slots__ = ("left", "newest")
+
+    def __init__(self) -> None:
+        self.newest = self.left = 0
+
+    def answered(self, _: Future[Any]) -> None:
+        """Called when one of them is answered."""
+        self.left -= 1
 
 
 _Arrival = _Answer | Callable[[Hearing], None]
@@ -120,6 +65,7 @@ class MemoryBackplane:
         self._followed: set[str] = set()
         self._connected = self._is_cut = self._stalled = self._deaf = False
         self._to_drop = 0
+        self._rows: dict[tuple[str, str], _Row] = {}
         self._calls: deque[_Call] = deque()  # that are not done yet
         self._arrivals: deque[_Arrival] = deque()
         self._held: deque[_Arrival] = deque()  # bodies, while it is deaf
@@ -240,6 +186,7 @@ class MemoryBackplane:
     def _disconnect(self) -> None:
         self._connected = self._stalled = self._deaf = False
         self.heard = set()
+        self._rows = {}
         self._arrivals.clear()
         self._held.clear()
 
@@ -283,6 +230,9 @@ class MemoryBackplane:
                     arrival(self._hearing)
             elif isinstance(arrival.value, Exception):
                 fail(arrival.future, arrival.value)
+                if isinstance(arrival.value, AwayError):
+                    self.lose(str(arrival.value), 0)
+                    self.connect_soon()
             else:
                 succeed(arrival.future, arrival.value)
 
@@ -314,8 +264,14 @@ class MemoryBackplane:
         self, channel: str, body: bytes, found: int, publisher: str, number: int, keep: Keep, once: Once | None = None
     ) -> Future[Kept]:
         """See `Backplane.keep`."""
+        row = self._rows.setdefault((channel, publisher), _Row())
+        earlier = row.newest if row.left else 0
+        row.newest = number
+        row.left += 1
 
-        def run() -> Kept:
+        def run() -> Kept | AwayError:
+            if self._store.newest(channel, publisher) < earlier:
+                return AwayError("what was sent before this was not done, or is forgotten")
             kept, previous = self._store.keep(channel, body, found, publisher, number, keep, once)
             if previous is None:
                 return kept
@@ -323,7 +279,9 @@ class MemoryBackplane:
             nodes = self._server.publish(channel, lambda hearing: hearing.heard_kept(channel, top, previous, body))
             return kept._replace(nodes=nodes)
 
-        return self._call(run)
+        future = self._call(run)
+        future.add_done_callback(row.answered)
+        return future
 
     def read(self, channel: str, after: int | None, most: int) -> Future[Slice]:
         """See `Backplane.read`."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from signalpost.backplanes.backplane import Item, Keep, Kept, Once, Slice, Top
+from signalpost.backplanes.backplane import Item, Keep, Kept, Once, Slice, Top, chained
 from signalpost.history.position import NO_ID, new_epoch
 
 NOTHING_KNOWN = Top("", 0, NO_ID)
@@ -98,9 +98,9 @@ class MemoryStore:
                 state = replace(state, newest={**state.newest, publisher: (number, again)})
                 self._channels[channel] = state
             return again, None
-        top = Top(state.top.epoch, state.top.offset + 1, found)
+        top = Top(state.top.epoch, state.top.offset + 1, chained(state.top.id, found))
         kept = Kept(*top, 0, again=False)
-        entry = _Entry(top.offset, found, state.top.id, body, now)
+        entry = _Entry(*top[1:], state.top.id, body, now)
         self._channels[channel] = _Channel(
             top,
             (*state.entries, entry)[-keep.entries :],
@@ -113,6 +113,11 @@ class MemoryStore:
         self._changes.append(_Change(channel, before, once and once.key))
         return kept, entry.previous
 
+    def newest(self, channel: str, publisher: str) -> int:
+        """Return the newest number of a publisher on a channel; 0 if none is known."""
+        state = self._known(channel)
+        return 0 if state is None else state.newest.get(publisher, (0, None))[0]
+
     def _seen_once(self, channel: str, once: Once | None) -> Kept | None:
         until, kept = (0.0, None) if once is None else self._once.get((channel, once.key), (0.0, None))
         return kept if until > self.clock() else None
@@ -124,8 +129,10 @@ class MemoryStore:
             return None
         if number == newest:
             return kept
-        offset = next((entry.offset for entry in reversed(state.entries) if entry.id == found), 0)
-        return Kept(state.top.epoch, offset, found, 0, again=True)
+        for entry in reversed(state.entries):
+            if entry.id == chained(entry.previous, found):
+                return Kept(state.top.epoch, entry.offset, entry.id, 0, again=True)
+        return Kept(state.top.epoch, 0, NO_ID, 0, again=True)
 
     def read(self, channel: str, after: int | None, most: int) -> Slice:
         """See `Backplane.read`."""

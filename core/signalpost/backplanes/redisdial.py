@@ -65,6 +65,8 @@ async def dial(address: Address, seconds: float) -> StreamWriter:
     try:
         async with asyncio.timeout(seconds):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+            await connection.send_command("PING")  # without a password, nothing was asked yet
+            await connection.read_response()
         return connection.take()
     except (RedisError, OSError) as error:
         raise error_of_connecting(error, address) from None

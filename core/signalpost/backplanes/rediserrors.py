@@ -42,7 +42,8 @@ _REFUSED = {
 }
 _CODE = re.compile(r"-?([A-Z]{2,}) ")
 _LEVEL_BELOW = re.compile(r": -([A-Z]{2,}) ")  # before Redis 7, an error in a script stands within another one
-_NO_RIGHT = "The user executing the script can't run this command"
+_NO_RIGHT = re.compile(r"user executing the script can't run|ACL failure in script")
+_TOO_MANY = "max number of clients reached"
 _LONGEST = 200  # characters of a server's text
 
 
@@ -54,11 +55,12 @@ def error_of_reply(text: str, address: Address) -> AwayError | RefusedError:
         address: of the server.
     """
     found = _LEVEL_BELOW.search(text) or _CODE.match(text)
-    code = "NOPERM" if _NO_RIGHT in text else found[1] if found else ""
+    code = "NOPERM" if _NO_RIGHT.search(text) else found[1] if found else ""
     if code in _AWAY:
         return AwayError(f"{address} {_AWAY[code]}")
     told = cut(printable(address.masked(text).partition("\n")[0]), _LONGEST)
-    words = _REFUSED.get(code, "refuses it: {text}")
+    unknown = "does not know a command that signalpost needs, which is of Redis 6.2 or Valkey: {text}"
+    words = _REFUSED.get(code) or (unknown if "unknown command" in text else "refuses it: {text}")
     return RefusedError(f"{address} {words.format(text=told, form=FORMS, rights=RIGHTS)}")
 
 
@@ -80,6 +82,8 @@ def error_of_connecting(error: Exception, address: Address) -> AwayError | Refus
             return AwayError(f"{address} {_AWAY['LOADING']}")
         case NoPermissionError():
             return error_of_reply(f"NOPERM {told}", address)
+        case AuthenticationError() if "password" not in address.options:
+            return error_of_reply(f"NOAUTH {told}", address)
         case AuthenticationError():
             return RefusedError(f"{address} does not know this user or password: {told}")
         case ResponseError():
@@ -102,5 +106,11 @@ def _error_of_network(error: OSError, address: Address) -> AwayError | RefusedEr
 
 
 def _unreached(text: str, address: Address) -> AwayError:
-    guess = "; does it speak TLS?" if address.scheme == "rediss" else ""
-    return AwayError(f"{address} cannot be reached: {text or f'it does not answer{guess}'}")
+    if _TOO_MANY in text:
+        return AwayError(f"{address} has as many clients as it takes (maxclients)")
+    guess = ""
+    if address.scheme == "rediss" and not text:
+        guess = "; does it speak TLS?"
+    elif address.scheme == "redis" and ("closed" in text or "reset" in text):
+        guess = "; does it want TLS (rediss://)?"
+    return AwayError(f"{address} cannot be reached: {text or 'it does not answer'}{guess}")

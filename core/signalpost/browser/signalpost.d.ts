@@ -80,6 +80,7 @@ export interface Welcome {
 /** Values are missing here that cannot be had: load what they were about from where the app keeps it. */
 export interface Gap {
   path: string;
+  /** From here signals go on. Not there with `lost`: values were missed that are not kept, and nothing that is. */
   at?: string | null;
   /** unknown: the path has no history. slow: this client did not read fast enough. */
   why: "lost" | "slow" | "too-old" | "unknown";

@@ -47,6 +47,7 @@ const CLOSED = "closed";
 const CLOSE = "close";
 const STATE = "state";
 const WELCOME = "welcome";
+const ERROR = "error";
 
 const WORKER = `${NAME} 1 `; // before the name of the SharedWorker; another number whenever its messages change
 const page = globalThis; // a worker and node have one, too
@@ -109,10 +110,10 @@ function openRoom(base, path, { token, store, shared, query }) {
         const settle = (kind, body) => {
           clearTimeout(timer);
           asks.delete(ref);
-          if (kind === "error") reject(new SignalpostError(body));
+          if (kind === ERROR) reject(new SignalpostError(body));
           else resolve({ kind, ...body });
         };
-        const timer = timeout < LONGEST_TIMER_MS && setTimeout(() => settle("error", { code: "timeout" }), timeout);
+        const timer = timeout < LONGEST_TIMER_MS && setTimeout(() => settle(ERROR, { code: "timeout" }), timeout);
         asks.set(ref, { whole, settle });
         if (isIn(CLOSED)) end();
         else room.send(whole);
@@ -166,7 +167,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   }
 
   function end() {
-    for (const { settle } of asks.values()) settle("error", { code: CLOSED, detail: room.state.reason });
+    for (const { settle } of asks.values()) settle(ERROR, { code: CLOSED, detail: room.state.reason });
     for (const { queue } of readers) queue.close();
     readers.clear();
   }
@@ -391,8 +392,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       let lost;
       if (kind === "alive") asking.shift()?.();
       // The position is that of the last value that was read, and of nothing else: an ack names one, too, but may
-      // overtake values that come before it.
-      if ((kind === "signal" && at) || kind === "gap") memory.at = at;
+      // overtake values that come before it. A gap that names none is of values that are not kept.
+      if (kind === "signal" ? at : kind === "gap" && at !== undefined) memory.at = at;
       if (kind === WELCOME) {
         lost = memory.known && recovered === undefined; // else the server itself says what is missing
         memory.known = true;

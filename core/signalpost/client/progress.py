@@ -23,10 +23,13 @@ class Progress:
         self.session = ""
         self._known = bool(at)  # something was read before, so something may be missing
 
-    def read(self, at: object) -> None:
-        """Called for each `signal` and `gap`: an ack names a position, too, but may overtake values before it."""
-        if isinstance(at, str):
-            self.at = at
+    def read(self, told: Mapping[str, Any]) -> None:
+        """Called for each `signal` and `gap`: an ack names a position, too, but may overtake values before it.
+
+        One that names no position leaves it as it was: a gap of values that are not kept is no gap in what is.
+        """
+        if "at" in told:
+            self.at = text_or_none(told["at"]) or ""
 
     def welcomed(self, welcome: Mapping[str, Any]) -> Gap | None:
         """Called for each welcome; return a gap if the server cannot say what was missed."""

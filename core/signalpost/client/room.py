@@ -530,10 +530,10 @@ class Room:
         self._listeners.tell("frame", kind, told)
         match kind:
             case "signal":
-                self._progress.read(body.get("at"))
+                self._progress.read(body)
                 await self._hand_on(signal_of(body))
             case "gap":
-                self._progress.read(body.get("at"))
+                self._progress.read(body)
                 why = text_or_none(body.get("why")) or "unknown"
                 await self._hand_on(Gap(text_or_none(body.get("path")), why, text_or_none(body.get("at"))))
             case "welcome":

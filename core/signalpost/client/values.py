@@ -26,10 +26,10 @@ class Gap:
 
     Attributes:
         path: of the room.
-        why: ``lost`` (the position is none any more), ``too-old`` (more was missed than is kept, or than is replayed),
-            ``slow`` (the history dropped what was still to be read), or ``unknown`` (the path has no history, so nobody
-            knows what was sent while there was no connection).
-        at: the position from which signals go on; None if there is none.
+        why: ``lost`` (the position is none any more, or values were missed that are not kept), ``too-old`` (more was
+            missed than is kept, or than is replayed), ``slow`` (the history dropped what was still to be read), or
+            ``unknown`` (the path has no history, so nobody knows what was sent while there was no connection).
+        at: the position from which signals go on; None if there is none, or if nothing is missing that is kept.
     """
 
     path: str | None

@@ -37,7 +37,6 @@ class Flag:
         BINARY: of a frame: a binary one.
         DETAILS: there are details.
         NOTE: a note for nodes.
-        FIRST: the node counts anew on this channel from this number on.
     """
 
     TEXT: Final = 1
@@ -45,7 +44,6 @@ class Flag:
     BINARY: Final = 4
     DETAILS: Final = 8
     NOTE: Final = 16
-    FIRST: Final = 32
 
 
 class Body(NamedTuple):
@@ -93,9 +91,9 @@ class Received(Publication):
         return self.data.decode() if self.is_text else orjson.loads(self.data)
 
 
-def write_value(publication: Publication, node: int, number: int, *, first: bool = False) -> bytes:
+def write_value(publication: Publication, node: int, number: int) -> bytes:
     """Return the body of a value."""
-    flags, target = Flag.FIRST if first else 0, publication.target
+    flags, target = 0, publication.target
     if publication.is_raw:
         flags |= Flag.RAW | (Flag.BINARY if publication.opcode == Opcode.BINARY else 0)
     elif publication.is_text:
@@ -110,9 +108,9 @@ def write_value(publication: Publication, node: int, number: int, *, first: bool
     return b"".join((head, _LENGTH.pack(len(text)), text, publication.data))
 
 
-def write_note(note: dict[str, Any], node: int, number: int, *, first: bool = False) -> bytes:
+def write_note(note: dict[str, Any], node: int, number: int) -> bytes:
     """Return the body of a note: an object with one key, its kind."""
-    return _HEAD.pack(VERSION, Flag.NOTE | (Flag.FIRST if first else 0), node, number) + orjson.dumps(note)
+    return _HEAD.pack(VERSION, Flag.NOTE, node, number) + orjson.dumps(note)
 
 
 def read_body(body: bytes) -> Body | None:

@@ -30,6 +30,7 @@ from signalpost.cluster.part import Note, Part
 from signalpost.cluster.publisher import Publisher
 from signalpost.cluster.sessions import SharedSessions
 from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.witness import Witness
 from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
@@ -96,6 +97,7 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.witness: Witness
         self.sessions: SharedSessions
         self.node: Node
         self._clock = clock
@@ -125,6 +127,8 @@ class Cluster:
         self.parts += [SharedModeration(self, node.moderation), self.sessions]
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
+        self.witness = Witness(self.backplane, self.windows.looks_for)
+        publisher.note_kept = self.witness.note
         publisher.who_has = self.sessions.who_has
         self.reload()
 
@@ -196,11 +200,23 @@ class Cluster:
         left = [each for each in waits if each is not None]
         if not left or (self.parcels.given_up and (window is None or window.opened.done())):
             return None
-        return Deferred(partial(self._let_in, left, window))
+        return Deferred(partial(self._let_in_later, channels, place, left, window))
+
+    async def _let_in_later(
+        self, channels: list[str], place: Place, waits: "list[asyncio.Future[None]]", window: Window | None
+    ) -> HandshakeRejection | None:
+        """Let a client in after a wait that may have been so long that its channels were let go of."""
+        while (rejection := await self._let_in(waits, window)) is None:
+            heard, window = self.interest.follow(channels), self._open(place)
+            opening = None if window is None or window.state is not State.OPENING else window.opened
+            waits = [each for each in (heard, opening) if each is not None]
+            if not waits or (self.parcels.given_up and opening is None):
+                return None
+        return rejection
 
     def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
         """Return what a client waits for that may know more than this node does."""
-        if window.state is not State.OPEN:
+        if window.state is State.OPENING:
             return window.opened
         at = request.handshake.position
         position = None if at is None else read_position(at)
@@ -265,7 +281,7 @@ class Cluster:
             return
         is_note = bool(found.flags & Flag.NOTE)
         numbers = self._note_numbers if is_note else self._numbers
-        verdict = numbers.judge(channel, found.node, found.number, first=bool(found.flags & Flag.FIRST))
+        verdict = numbers.judge(channel, found.node, found.number)
         if verdict is Verdict.KNOWN:
             return
         if verdict is Verdict.MISSED and is_note:
@@ -291,6 +307,7 @@ class Cluster:
         self.interest.all_heard()
         self.parcels.backplane_here()
         self.windows.compare_all()
+        self.witness.backplane_here()
         for part in self.parts:
             part.backplane_here()
 
@@ -318,7 +335,9 @@ class Cluster:
 
     def _note_own(self, channel: str, number: int) -> bool:
         """Note what this node delivers by itself; return whether it has not come back before."""
-        verdict = self._numbers.judge(channel, self.origin.node, number, first=False)
+        verdict = self._numbers.judge(channel, self.origin.node, number)
+        if verdict is Verdict.MISSED:
+            self._miss(channel)
         return verdict is not Verdict.KNOWN
 
     def _miss_note(self, channel: str) -> None:

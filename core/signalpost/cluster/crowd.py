@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from signalpost.backplanes.backplane import AwayError
-from signalpost.cluster.channels import EVERYONE, channel_of_place, place_in, place_text, read_place
+from signalpost.backplanes.backplane import AwayError, RefusedError
+from signalpost.cluster.channels import channel_of_place, place_in, read_place
 from signalpost.cluster.cluster import LOOK, Cluster
 from signalpost.cluster.crowdtables import (
     field_of,
@@ -26,24 +26,18 @@ from signalpost.cluster.crowdtables import (
     table_of_node,
     table_of_place,
     users_of,
-    write_seat,
-    written,
 )
+from signalpost.cluster.crowdwriter import CrowdWriter
 from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
 from signalpost.cluster.part import Note
 from signalpost.errors import UnavailableError
+from signalpost.foreign import unseen_task
 from signalpost.logthrottle import LineTally, call_later
 from signalpost.paths import Place, path_of
 from signalpost.signals.presence import Presence
 from signalpost.signals.seats import Seat
 
 LOG = logging.getLogger("signalpost.cluster")
-
-EVERY = 0.1
-"""Seconds between two notes about a place, at least."""
-
-BATCH = 1_000
-"""Users that are written at once."""
 
 READS = 100
 """Tables that are read at once."""
@@ -86,10 +80,12 @@ class Crowd:
 
     Attributes:
         tag: of this node.
+        unknown: called with the tag of a dead node that has left something behind, and that nobody knows any more.
     """
 
     def __init__(self, cluster: Cluster, is_there: Callable[[str], bool]) -> None:
         self.tag = cluster.origin.tag
+        self.unknown: Callable[[str], None] = lambda _tag: None
         self._cluster = cluster
         self._backplane = cluster.backplane
         self._is_there = is_there
@@ -97,16 +93,13 @@ class Crowd:
         self._presence.others = self
         self._plan: object = None  # whose literal paths are followed
         self._places: dict[Place, _Followed] = {}
-        self._listed: set[Place] = set()  # that the list of this node has
         self._to_read: dict[Place, _Followed] = {}
         self._read_soon = False
         self._reads = 0  # answers about tables that are waited for
-        self._changed: dict[Place, dict[str, None]] = {}
-        self._writing = False
-        self._written_at = float("-inf")
-        self._timer: asyncio.Handle | None = None
+        self._writer = CrowdWriter(cluster, self._presence, self._note_idle)
         self._idle: list[asyncio.Future[None]] = []
         self._refused = self._stopped = False
+        self._entering: asyncio.Task[None] | None = None  # since something was refused
         self._failures = LineTally(LOG.error, call_later)
         cluster.notes["who"] = self._heard
 
@@ -118,7 +111,7 @@ class Crowd:
             return
         if self._presence.config_of(place) is not None:
             self._follow(place)
-        self._change(place, (user,))
+        self._writer.change(place, (user,))
 
     def knows(self, place: Place) -> bool:
         """See `OtherNodes.knows`; what is not known is asked for."""
@@ -146,7 +139,7 @@ class Crowd:
 
     def backplane_here(self) -> None:
         """Called when the backplane is there (again): `enter` follows."""
-        self._drop_work()
+        self._writer.begin_anew(())
         self._go_by_plan()
 
     def missed(self, channel: str) -> None:
@@ -173,23 +166,16 @@ class Crowd:
     def look(self) -> None:
         """Called every second."""
         self._go_by_plan()
-        if not self._backplane.connected or not self._refused:
-            return
-        self._refused = False
-        self.read_again()  # which puts right what could not be written
+        if self._backplane.connected and (self._refused or self._writer.refused) and self._entering is None:
+            self._refused = self._writer.refused = False
+            self._entering = unseen_task(self._enter_again())  # which puts right what could not be written
 
     async def stop(self) -> None:
         """Remove all that this node has, from the tables and from what others know."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._backplane.connected:
-            return
-        for place in self._presence.occupied():
-            self._changed.setdefault(place, {}).update(dict.fromkeys(self._presence.own(place)))
-        while self._changed:
-            self._put(self._next_batch())
-        self._backplane.drop(table_of_node(self.tag))
+        if self._entering is not None:
+            self._entering.cancel()
+        self._writer.stop()
 
     def _go_by_plan(self) -> None:
         """Follow the literal paths with presence of the plan that serves now, and forget what has none any more."""
@@ -212,14 +198,24 @@ class Crowd:
 
     async def enter(self) -> None:
         """See `Entered.enter`."""
-        self._listed.clear()
-        for text in await self._backplane.get(table_of_node(self.tag)):
-            place = read_place(text)
-            self._listed.add(place)
+        listed = [read_place(text) for text in await self._backplane.get(table_of_node(self.tag))]
+        self._writer.begin_anew(listed)
+        for place in listed:
             if place not in self._places:
                 self._read(_Followed(place))
         self.read_again()
         await self._until_idle()
+
+    async def _enter_again(self) -> None:
+        """Enter once more, since the backplane has refused something."""
+        try:
+            await self.enter()
+        except AwayError:
+            pass  # it is done when it is back
+        except RefusedError:
+            self._refused = True
+        finally:
+            self._entering = None
 
     def read_again(self) -> None:
         """See `Entered.read_again`."""
@@ -298,7 +294,7 @@ class Crowd:
     ) -> None:
         """Take what the table of a place says of others, and put right what it says of this node."""
         place, found = followed.place, users_of(table)
-        self._put_right(place, found.pop(self.tag, {}))
+        self._writer.put_right(place, found.pop(self.tag, {}))
         if self._places.get(place) is not followed:
             return
         for tag in {*found, *self._presence.nodes(place)}:
@@ -318,88 +314,7 @@ class Crowd:
     def _clean_up(self, place: Place, tag: str, users: Iterable[str]) -> None:
         """Remove the users of a dead node that the table of nodes does not know: the backplane was emptied."""
         self._backplane.put(table_of_place(place), {field_of(tag, user): None for user in users})
-        self._cluster.tell(EVERYONE, "dead", tag)  # if it lives after all, it enters them again
-
-    def _put_right(self, place: Place, found: Mapping[str, Seat]) -> None:
-        own, underway = self._presence.own(place), self._changed.get(place, {})
-        wrong = [user for user in {**own, **found} if own.get(user) != found.get(user) and user not in underway]
-        if wrong:
-            self._change(place, wrong)
-        elif not underway:
-            self._list(place, has_users=bool(own))
-
-    def _list(self, place: Place, *, has_users: bool) -> "list[asyncio.Future[None]]":
-        """Put a place into the list of this node, or take it out; return what is asked for."""
-        if has_users is (place in self._listed):
-            return []
-        (self._listed.add if has_users else self._listed.discard)(place)
-        return [self._backplane.put(table_of_node(self.tag), {place_text(place): b"" if has_users else None})]
-
-    # Writing
-
-    def _change(self, place: Place, users: Collection[str]) -> None:
-        """Write what this node has of some users, soon."""
-        self._changed.setdefault(place, {}).update(dict.fromkeys(users))
-        self._write_soon()
-
-    def _write_soon(self, *, at_once: bool = False) -> None:
-        if self._timer is not None or self._writing:
-            return
-        loop = asyncio.get_running_loop()
-        wait = 0.0 if at_once else max(0.0, self._written_at + EVERY - loop.time())
-        self._timer = loop.call_later(wait, self._write)
-
-    def _write(self) -> None:
-        self._timer = None
-        if not self._backplane.connected:
-            self._changed.clear()  # all is held against the tables when it is back
-            return
-        self._writing = True
-        self._written_at = asyncio.get_running_loop().time()
-        batch = self._next_batch()
-        full = bool(self._changed)
-
-        def go_on(answer: "asyncio.Future[list[Any]]") -> None:
-            self._writing = False
-            for error in answer.result():
-                if isinstance(error, Exception) and not isinstance(error, AwayError):
-                    self._refused = True
-                    self._failures.add(f"the backplane does not take who is present: {error}")
-            if self._changed:
-                self._write_soon(at_once=full)
-            self._note_idle()
-
-        asyncio.gather(*self._put(batch), return_exceptions=True).add_done_callback(go_on)
-
-    def _next_batch(self) -> dict[Place, list[str]]:
-        """Take the users who are written next."""
-        batch: dict[Place, list[str]] = {}
-        left = BATCH
-        while self._changed and left:
-            place, users = next(iter(self._changed.items()))
-            batch[place] = list(users)[:left]
-            left -= len(batch[place])
-            for user in batch[place]:
-                del users[user]
-            if not users:
-                del self._changed[place]
-        return batch
-
-    def _put(self, batch: Mapping[Place, Collection[str]]) -> "list[asyncio.Future[None]]":
-        """Write a batch into the tables, and tell other nodes."""
-        asked: list[asyncio.Future[None]] = []
-        for place, users in batch.items():
-            own: Mapping[str, Seat] = {} if self._stopped else self._presence.own(place)
-            seats = {user: own.get(user) for user in users}
-            if own:
-                asked += self._list(place, has_users=True)
-            fields = {field_of(self.tag, user): write_seat(seat) for user, seat in seats.items()}
-            asked.append(self._backplane.put(table_of_place(place), fields))
-            if not own and place not in self._changed:
-                asked += self._list(place, has_users=False)
-            told = {user: written(seat) for user, seat in seats.items()}
-            self._cluster.tell(channel_of_place(place), "who", [self.tag, told])
-        return asked
+        self.unknown(tag)
 
     async def _until_idle(self) -> None:
         """Wait until nothing is read or written."""
@@ -409,16 +324,11 @@ class Crowd:
         await idle
 
     def _note_idle(self) -> None:
-        if self._idle and not (self._reads or self._to_read or self._writing or self._changed):
+        if self._idle and not (self._reads or self._to_read or self._writer.busy):
             idle, self._idle = self._idle, []
             for each in idle:
                 if not each.done():
                     each.set_result(None)
-
-    def _drop_work(self) -> None:
-        """Forget what was under way when the backplane was lost: its answers have failed, or will not come."""
-        self._changed.clear()
-        self._listed.clear()
 
     # What is heard
 

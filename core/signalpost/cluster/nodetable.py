@@ -1,6 +1,6 @@
 """The table of nodes, as it stands on the backplane; see `signalpost.cluster.roster`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
@@ -49,16 +49,20 @@ class Nodes(NamedTuple):
     Attributes:
         records: by tag.
         entered: by tag, of those that have entered all that they have, which time it was.
+        stray: tags with a mark and no record: the table was emptied while they entered what they have.
     """
 
     records: Mapping[str, bytes]
     entered: Mapping[str, bytes]
+    stray: Collection[str] = ()
 
 
 def read_nodes(table: Mapping[str, bytes]) -> Nodes:
     """Return what the table says."""
     records = {tag: record for tag, record in table.items() if not tag.endswith((BEGUN, ALL))}
-    return Nodes(records, {tag: table[tag + ALL] for tag in records if tag + BEGUN in table and tag + ALL in table})
+    entered = {tag: table[tag + ALL] for tag in records if tag + BEGUN in table and tag + ALL in table}
+    marked = {mark.removesuffix(BEGUN).removesuffix(ALL) for mark in table.keys() - records.keys()}
+    return Nodes(records, entered, marked - records.keys())
 
 
 _KEYS = frozenset(each.name for each in fields(NodeRecord))

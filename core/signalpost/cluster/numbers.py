@@ -1,21 +1,23 @@
-"""Numbers: each node counts what it publishes on each channel, so that whoever misses one knows."""
+"""Numbers: each node counts what it publishes on each channel, so that whoever misses one knows.
+
+A number is a series and a count from 0 in it::
+
+    series  count
+    31      32      bits
+
+A node that has forgotten where it was begins another series, which is a random one.
+"""
 
 from collections import OrderedDict
 from enum import Enum
 from secrets import randbits
-from typing import NamedTuple
 
 MOST_CHANNELS = 50_000
 """Channels for which a node counts at once; on the one that it used longest ago it begins anew later."""
 
-_BITS = 32  # of a first number: a repeat of it is not taken for a new beginning
-
-
-class Numbered(NamedTuple):
-    """A number, and whether the node counts anew from it on."""
-
-    number: int
-    first: bool
+_SERIES_BITS = 31
+_COUNT_BITS = 32
+_COUNT = (1 << _COUNT_BITS) - 1
 
 
 class OwnNumbers:
@@ -27,15 +29,15 @@ class OwnNumbers:
         self._last: OrderedDict[str, int] = OrderedDict()
         self._most = most
 
-    def take(self, channel: str) -> Numbered:
+    def take(self, channel: str) -> int:
         """Return the number of the next body on a channel."""
         last = self._last.get(channel)
-        number = randbits(_BITS) if last is None else last + 1
+        number = randbits(_SERIES_BITS) << _COUNT_BITS if last is None else last + 1
         self._last[channel] = number
         self._last.move_to_end(channel)
         if len(self._last) > self._most:
             self._last.popitem(last=False)
-        return Numbered(number, last is None)
+        return number
 
 
 class Verdict(Enum):
@@ -52,20 +54,20 @@ class HeardNumbers:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last: dict[str, dict[int, tuple[int, int]]] = {}  # by channel and node: the first and the last one
+        self._last: dict[str, dict[int, int]] = {}  # by channel and node
 
-    def judge(self, channel: str, node: int, number: int, *, first: bool) -> Verdict:
+    def judge(self, channel: str, node: int, number: int) -> Verdict:
         """Note a number, and return what it says. The first that is heard of a node on a channel is the next one."""
         nodes = self._last.get(channel)
         if nodes is None:
             nodes = self._last[channel] = {}
-        begun, last = nodes.get(node, (None, number - 1))
-        if begun is None or (first and number != begun):
-            nodes[node] = number, number
-            return Verdict.NEXT
+        last = nodes.get(node, number - 1)
+        if number >> _COUNT_BITS != last >> _COUNT_BITS and node in nodes:
+            nodes[node] = number
+            return Verdict.MISSED if number & _COUNT else Verdict.NEXT
         if number <= last:
             return Verdict.KNOWN
-        nodes[node] = begun, number
+        nodes[node] = number
         return Verdict.NEXT if number == last + 1 else Verdict.MISSED
 
     def forget_channel(self, channel: str) -> None:

@@ -42,7 +42,7 @@ class Part(Protocol):
         """Called when the backplane is there (again): what was told meanwhile was not heard."""
 
     def missed(self, channel: str) -> None:
-        """Called when something was missed on a channel."""
+        """Called when a note was missed on a channel."""
 
     def opened(self, place: Place) -> "asyncio.Future[None] | None":
         """Called for a client of a place that is followed already; return what it waits for, None for nothing."""

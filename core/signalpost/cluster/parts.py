@@ -18,4 +18,6 @@ def add_parts(cluster: Cluster, digest: Callable[[Plan], Awaitable[Mapping[str, 
     """
     peers = Peers()
     crowd = Crowd(cluster, peers.meet)
-    cluster.parts += [crowd, Roster(cluster, crowd, peers, digest)]  # the crowd leaves before its node does
+    roster = Roster(cluster, crowd, peers, digest)
+    crowd.unknown = roster.reap_unknown
+    cluster.parts += [crowd, roster]  # the crowd leaves before its node does

@@ -70,18 +70,23 @@ class _KeptValue:
     later: "Future[Published]"
     size: int
     keep: Keep
+    tries: int = 0
 
     def hand_over(self) -> "Future[Kept]":
+        self.tries += 1
         publisher, origin = self.publisher, self.publisher.origin
-        return publisher.backplane.keep(
-            self.channel, self.body, id_of(origin.node, self.number), origin.tag, self.number, self.keep
-        )
+        found, once = id_of(origin.node, self.number), self.publication.once
+        return publisher.backplane.keep(self.channel, self.body, found, origin.tag, self.number, self.keep, once)
 
     def arrived(self, kept: Kept) -> None:
         # Without an offset it was kept before, and is not kept any more: where it was is not known.
         at = str(Position(kept.epoch, kept.offset, kept.id)) if kept.offset else None
+        self.publisher.note_kept(self.channel, kept, self.keep)
         matched = self.publisher.matched(self.channel, self.publication, kept.nodes)
-        _settle(self.later, Published(at, matched, kept.again))
+        again = kept.again and self.tries == 1  # else it was there already because the first answer was lost
+        if again:
+            self.publisher.expect_no_more(self.channel, self.number)
+        _settle(self.later, Published(at, matched, again))
 
     def lost(self, error: Exception) -> None:
         self.publisher.refused(self, error)
@@ -106,6 +111,7 @@ class Publisher:
         deliver: delivers to the clients of this node.
         hub: of these.
         note_own: notes a number of this node as heard; returns whether it was not.
+        note_kept: notes where a value is kept.
         who_has: returns the client of this node that has a session, by the session's key; None if none has.
         history: returns how much of a place is kept; None is nothing.
         slot: returns a value's path with what signals distinguish it by; None if none does.
@@ -124,6 +130,7 @@ class Publisher:
     history: Callable[[Place], HistoryConfig | None] = field(init=False)
     slot: Callable[[Any, str | None], Slot] | None = field(init=False, default=None)
     note_own: Callable[[str, int], bool] = field(init=False)
+    note_kept: Callable[[str, Kept, Keep], None] = field(init=False)
     who_has: Callable[[str], ClientId | None] = field(init=False)
     _waiting: OrderedDict[tuple[str, int], Publication] = field(init=False, default_factory=OrderedDict)
     _kept: int = field(init=False, default=0)
@@ -149,8 +156,8 @@ class Publisher:
         return Receipt(here, 0, 0, publication.size, later)
 
     def _send_value(self, channel: str, publication: Publication, later: "Future[Published]") -> None:
-        number, first = self.own.take(channel)
-        body = write_value(publication, self.origin.node, number, first=first)
+        number = self.own.take(channel)
+        body = write_value(publication, self.origin.node, number)
         self._remember(channel, number, publication)
         self.parcels.send(_Value(self, channel, number, body, publication, later, len(body) + _PARCEL))
 
@@ -172,8 +179,8 @@ class Publisher:
 
     def write(self, channel: str, note: dict[str, Any]) -> tuple[int, bytes]:
         """Return the number and the body of a note for a channel."""
-        number, first = self.own_notes.take(channel)
-        return number, write_note(note, self.origin.node, number, first=first)
+        number = self.own_notes.take(channel)
+        return number, write_note(note, self.origin.node, number)
 
     # What comes back
 
@@ -202,6 +209,10 @@ class Publisher:
             self._waiting[channel, number] = publication
             if len(self._waiting) > MOST_EXPECTED:  # the oldest were lost on their way
                 self._waiting.popitem(last=False)
+
+    def expect_no_more(self, channel: str, number: int) -> None:
+        """Called when a value does not come back: it was kept before."""
+        self._waiting.pop((channel, number), None)
 
     def forget(self) -> None:
         """Called when the backplane was lost: what was on its way back will not come, or be read from its bytes."""

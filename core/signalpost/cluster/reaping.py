@@ -15,7 +15,7 @@ _AT_ONCE = 100  # tables that are asked for together
 _BATCH = 1_000  # fields that are removed at once
 
 
-async def reap(backplane: Backplane, tag: str, record: bytes, owner: str) -> bool:
+async def reap(backplane: Backplane, tag: str, record: bytes | None, owner: str) -> bool:
     """Remove what a dead node has left behind; return whether this was done.
 
     The marks of the node go last. If it lives after all, and enters what it has meanwhile, it misses them then, and
@@ -24,7 +24,7 @@ async def reap(backplane: Backplane, tag: str, record: bytes, owner: str) -> boo
     Args:
         backplane: with the tables.
         tag: of the dead node.
-        record: of it; with another one, it lives.
+        record: of it, None if it has none; with another one, it lives.
         owner: the tag of this node.
 
     Raises:

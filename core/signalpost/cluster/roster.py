@@ -241,9 +241,10 @@ class Roster:
         if found.entered:
             self._entered.read_again()
         for tag in self._peers.left_behind(others):
-            if tag not in self._reaping:
-                self._reaping.add(tag)
-                self._run(self._reap(tag, others[tag]))
+            self._reap_soon(tag, others[tag])
+        for tag in nodes.stray:
+            if tag != self._tag and not self._peers.meet(tag):
+                self._reap_soon(tag, None)
 
     def _lose(self, tag: str, *, in_order: bool) -> None:
         if not in_order:
@@ -253,7 +254,16 @@ class Roster:
             self._cluster.forget_node(number)
         self._entered.forget(tag, in_order=in_order)
 
-    async def _reap(self, tag: str, record: bytes) -> None:
+    def reap_unknown(self, tag: str) -> None:
+        """Called when something of a dead node is found that the table of nodes does not have: it was emptied."""
+        self._reap_soon(tag, None)
+
+    def _reap_soon(self, tag: str, record: bytes | None) -> None:
+        if tag not in self._reaping and not self._stopped:
+            self._reaping.add(tag)
+            self._run(self._reap(tag, record))
+
+    async def _reap(self, tag: str, record: bytes | None) -> None:
         """Remove what a dead node has left behind, unless another node does so."""
         try:
             if await reap(self._backplane, tag, record, self._tag):

@@ -218,7 +218,7 @@ class SharedSessions:
             body, seconds = self._row_of(known.session, known.turn, here=True), LIFE_HERE
         elif session is not None:
             _, turn = self._found.get(session.id, ("", 1))
-            body, seconds = self._row_of(session, turn, here=False), session.left_at + LIFE - now
+            body, seconds = self._row_of(session, turn, here=False), self._sessions.life_left(session)
         too_large = len(body) > LARGEST
         if too_large:
             self._failures.add(f"a session with {len(body):,} bytes of groups is not known to other nodes")

@@ -65,10 +65,10 @@ class Window:
         stream: that clients read.
         opened: done when it has been read for the first time, or was brought up to date for a client.
         answer: of the backplane, which is waited for; None if nothing is asked.
-        cause: the epoch of the value because of which it heals; empty if there is another reason.
+        past: epochs that the stream had before; a replica that lags may bring one back.
     """
 
-    __slots__ = ("again", "answer", "cause", "channel", "heard", "opened", "place", "state", "stream")
+    __slots__ = ("again", "answer", "channel", "heard", "opened", "past", "place", "state", "stream")
 
     def __init__(self, place: Place, stream: Stream) -> None:
         self.place = place
@@ -77,7 +77,7 @@ class Window:
         self.state = State.OPENING
         self.heard: list[tuple[Top, int, bytes]] = []  # while it opens or heals
         self.answer: asyncio.Future[Any] | None = None
-        self.cause = ""
+        self.past: set[str] = set()
         self.again = False  # too much was heard: it is to be read once more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -146,6 +146,13 @@ class Windows:
             if not window.opened.done():
                 window.opened.cancel()
 
+    def looks_for(self, channel: str, position: Position) -> bool:
+        """Return whether a window knows a position, so that it notices if the backplane does not."""
+        window = self._windows.get(channel)
+        if window is None or window.state is State.OPENING:
+            return False
+        return window.stream.doubt(position) is None
+
     def is_ahead(self, place: Place, position: Position) -> bool:
         """Return whether a client knows more of a place than this node does."""
         window = self.of(place)
@@ -159,9 +166,10 @@ class Windows:
         window = self.of(place)
         if window is None:
             return None
-        if window.state is State.OPEN:
+        if window.opened.done():
             window.opened = asyncio.get_running_loop().create_future()
-            self._heal(window)
+            if window.state is State.OPEN:
+                self._heal(window)
         return window.opened
 
     # What is heard
@@ -182,7 +190,7 @@ class Windows:
         if top.epoch == stream.epoch and top.offset == stream.top + 1 and previous == stream.last:
             self._take(window, top.id, body, self._clock())
         elif not self._knows(stream, top):
-            self._heal(window, top.epoch)
+            self._heal(window)
 
     @staticmethod
     def _knows(stream: Stream, top: Top) -> bool:
@@ -198,7 +206,7 @@ class Windows:
         for window in self:
             if window.state is State.OPEN:
                 there.append(window)
-                window.state, window.cause = State.HEALING, ""
+                window.state = State.HEALING
             else:
                 self._read(window)
         if there:
@@ -220,8 +228,8 @@ class Windows:
 
     # Reading
 
-    def _heal(self, window: Window, cause: str = "") -> None:
-        window.state, window.cause = State.HEALING, cause
+    def _heal(self, window: Window) -> None:
+        window.state = State.HEALING
         self._read(window)
 
     def _read(self, window: Window, *, whole: bool = False) -> None:
@@ -272,6 +280,9 @@ class Windows:
         if window.state is State.OPENING:
             self._restart(window, found)
             return
+        if found.top.epoch in window.past:
+            self._end_epoch(window, found.top.epoch)
+            return
         match compare(window.stream.at, found):
             case Outcome.SAME:
                 pass
@@ -304,18 +315,17 @@ class Windows:
         """Go on where the backplane has other values: clients are told of what is lost, and read the rest.
 
         In another epoch something is lost that some node knew, perhaps not this one: its clients may have missed it.
-        Nothing is where nothing was ever sent, and the first value is heard in an epoch that begins with it.
         """
         stream, epoch = window.stream, found.top.epoch
         common = last_common(stream, found)
-        is_new = not stream.top and common is not None and window.cause == epoch
         at = base_of(found) if common is None else common
         known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
         position = Position(epoch, at.offset, at.id)
+        if epoch != stream.epoch:
+            window.past.add(stream.epoch)
         self._streams.restart(stream, position, stream.before if known else at.id, known)
-        if not is_new:
-            self.lost += 1
-            self._outlet.tell_gap(window.place, position)
+        self.lost += 1
+        self._outlet.tell_gap(window.place, position)
         for item in found.items:
             if item.offset > at.offset:
                 self._take(window, item.id, item.body, self._clock() - item.age)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from signalpost.backplanes.backplane import Once
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.history.position import Position
 from signalpost.history.stream import Entry
@@ -99,6 +100,7 @@ class Publication:
         is_text: whether the value is a text, so that `data` is not JSON.
         is_raw: whether it is a frame of a signal with ``format: raw``, which is unchanged for all clients.
         position: in the stream of its path, if that has a history.
+        once: by what a repeat of it is known among nodes; None is no repeat.
 
     Raises:
         TypeError: `value` is not JSON.
@@ -108,6 +110,7 @@ class Publication:
 
     opcode: int = _TEXT
     is_raw = False
+    once: Once | None = None
 
     def __init__(self, value: Any, path: str | None, target: Target = EVERYONE, origin: str | None = None) -> None:
         self.value = value
@@ -145,6 +148,16 @@ class Publication:
         if found is None:
             found = self._encoded[frame, deflate] = deflate(frame)
         return found
+
+
+class OncePublication(Publication):
+    """A value that is kept once, however often it is published."""
+
+    __slots__ = ("once",)
+
+    def __init__(self, value: Any, path: str | None, target: Target, origin: str | None, once: Once) -> None:
+        super().__init__(value, path, target, origin)
+        self.once = once
 
 
 class RawPublication(Publication):

@@ -85,9 +85,17 @@ class Answer:
         """See above."""
         return self._ref is not None
 
-    def acknowledge(self, at: str | None = None) -> None:
-        """Say that the message is done, unless it is answered already; `at` is its position if it was kept."""
-        self._settle("ack", {} if at is None else {"at": at})
+    def acknowledge(self, at: str | None = None, *, again: bool = False) -> None:
+        """Say that the message is done, unless it is answered already.
+
+        Args:
+            at: its position, if it was kept.
+            again: whether it was done before, on another node.
+        """
+        body: dict[str, Any] = {} if at is None else {"at": at}
+        if again:
+            body["again"] = True
+        self._settle("ack", body)
 
     def reply(self, value: Any) -> int:
         """Answer with a value, and return the bytes of the frame.

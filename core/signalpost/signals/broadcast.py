@@ -5,10 +5,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from signalpost.backplanes.backplane import Once
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
+from signalpost.delivery.publication import OncePublication, Publication, Slot, check_size, slot_of
 from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, sum_of
 from signalpost.events import Broadcast, Reach
 from signalpost.paths import Place, path_of
@@ -165,11 +166,18 @@ class Broadcaster:
             return sum_of([self._send_one(value, target, origin) for target in targets])
         return self._send_one(value, targets[0], origin)
 
-    def send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
-        """Send a value that is not empty to one target; see `send`."""
+    def send_one(self, value: Any, target: Target, origin: str | None, once: Once | None = None) -> Receipt:
+        """Send a value that is not empty to one target; see `send`.
+
+        Args:
+            value: see there.
+            target: of it.
+            origin: see there.
+            once: by what a repeat is known among nodes; None is no repeat.
+        """
         if self.filter is not None:
             value = self._filtered(value, target, origin)
-        return self._send_one(value, target, origin)
+        return self._send_one(value, target, origin, once)
 
     def answer(self, value: Any, answer: Answer, target: Target, sender: Client) -> Receipt:
         """Answer a client's message with a value; one that wants no answer is sent it as every other. See `send`."""
@@ -210,10 +218,12 @@ class Broadcaster:
             check_size(outgoing.value)
         return outgoing.value
 
-    def _send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
+    def _send_one(self, value: Any, target: Target, origin: str | None, once: Once | None = None) -> Receipt:
         path = origin if target.path is None else path_of(target.path)
         if self.keys is not None:
             path = self.slot(value, path)
+        if once is not None:
+            return self.publish(OncePublication(value, path, target, origin, once))
         return self.publish(Publication(value, path, target, origin))
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:

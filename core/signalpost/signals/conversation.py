@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
+from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
-from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Published, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
@@ -115,6 +116,7 @@ class Host(Protocol):
     shared: Shared
     slots: HandlerSlots
     running: dict[asyncio.Task[None], Client]
+    sequencing: "dict[asyncio.Future[Published], Client]"
     base: Context
     overdue: Overdue
     observer: Observer | None
@@ -396,6 +398,9 @@ class Conversation:
             self._reject(decision.error, message.ref, message.answer)
         if sent is not None and sent.later is not None:
             answer_later(sent.later, message.answer, partial(self._reject, ref=message.ref, answer=message.answer))
+            if message.answer is not None and not sent.later.done():
+                self._host.sequencing[sent.later] = self.client
+                sent.later.add_done_callback(self._host.sequencing.pop)
         elif message.answer is not None:
             at = self._host.memory.at(decision.target) if sent is not None and isinstance(decision, Deliver) else None
             message.answer.acknowledge(at)
@@ -604,13 +609,21 @@ class Conversation:
             if (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
-                return self._host.broadcaster.send_one(value, target, client.path)
+                once = None if message is None or self._host.alone else self._once(message, target)
+                return self._host.broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
         return None
+
+    def _once(self, message: ClientMessage, target: Target) -> Once | None:
+        """Return by what other nodes know a repeat of a message, if it has a `once` and its value is kept."""
+        session = self.session
+        if message.once is None or session is None or not session.lasting or target.whole is None:
+            return None
+        return Once(f"{session.key}:{message.once}", self.rule.config.once)
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""

@@ -29,7 +29,8 @@ def answer_later(
         if isinstance(future.exception(), UnavailableError):
             reject(UNAVAILABLE)
         elif answer is not None:
-            answer.acknowledge(future.result().at)
+            published = future.result()
+            answer.acknowledge(published.at, again=published.again)
 
     if later is not None:
         later.add_done_callback(settle)

@@ -296,6 +296,10 @@ class Sessions:
         guest, session.guest = session.guest, None
         return guest
 
+    def life_left(self, session: Session) -> float:
+        """Return the seconds for which a session is known whose client has left."""
+        return session.left_at + LIFE - self._clock()
+
     def restore(self, text: str, places: Mapping[str, Place]) -> None:
         """Leave out of kept values whom they left out before the server stopped.
 

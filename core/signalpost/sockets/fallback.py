@@ -167,6 +167,8 @@ class FallbackDoor:
         headers = {**_OF_POST, **self._exposed, "x-signalpost-client-id": accept.client_id}
         if answered.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"  # RFC 9110 section 15.5.2
+        elif answered.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["retry-after"] = "5"
         return HTTPResponse(orjson.dumps(answered.body), answered.status, headers, "application/json")
 
     def _charge(self, request: Request[Any, Any], accept: Accept, session: str) -> Allowance | None:

@@ -28,8 +28,8 @@ ACTION = moderating(
         "Ban",
         (
             "Lets nobody of this name in for a while, whatever the token, and closes the user's connections with "
-            "4403. matched says how many there were. state.file keeps it over restarts. A second ban never shortens "
-            "the first."
+            "4403. matched says how many there were. state.file keeps it over restarts. With a backplane it holds on "
+            "all nodes, and matched counts clients of this one. A second ban never shortens the first."
         ),
         "object",
         additionalProperties=False,

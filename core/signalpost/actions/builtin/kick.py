@@ -47,7 +47,8 @@ ACTION = moderating(
         (
             "Closes the connections of clients that match all that is given of user, client, path and group. "
             "Their sessions end. They may connect again, which clients of signalpost do not do by themselves; ban "
-            "keeps a user away. matched says how many there were. One that renders to empty or null is an error."
+            "keeps a user away. matched says how many there were, with a backplane those of this node: it reaches the "
+            "clients of all. One that renders to empty or null is an error."
         ),
         "object",
         additionalProperties=False,

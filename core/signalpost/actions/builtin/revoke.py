@@ -46,7 +46,8 @@ ACTION = moderating(
         (
             "Refuses tokens from now on: the one of an id, or those of a user that were issued before a moment. "
             "Connections that were made with them are closed with 4401, so that clients get another token. matched "
-            "says how many there were. state.file keeps it over restarts."
+            "says how many there were. state.file keeps it over restarts. With a backplane it holds on all nodes, and "
+            "matched counts clients of this one."
         ),
         "object",
         additionalProperties=False,

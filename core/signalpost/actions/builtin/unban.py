@@ -21,7 +21,8 @@ def _unban(moderator: Moderator, by: str, user: Any) -> bool:
 ACTION = moderating(
     option(
         "Unban",
-        "Ends the ban of the user with this name. matched is 1 if there was one, else 0.",
+        "Ends the ban of the user with this name, with a backplane on all nodes. "
+        "matched is 1 if there was one, else 0.",
         **USER,
         examples=["ann", "{{ data.who }}"],
     ),

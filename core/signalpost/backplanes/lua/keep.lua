@@ -8,7 +8,7 @@
 --      2  its entries, a stream with the ids OFFSET-MILLISECONDS; the field v is what was published
 --      3  by what a repeat is known again, a text "epoch offset id"; left out if there is nothing
 -- ARGV 1  body
---      2  id
+--      2  a number for the value; with the id before it, it makes the id of the entry
 --      3  publisher
 --      4  number
 --      5  the publisher's number before it on this channel, if the answer about that is still to come; else 0
@@ -23,9 +23,14 @@
 -- was sent before this one has failed, and this one must not overtake it: numbers up to the newest count as seen.
 
 local head, entries, once = KEYS[1], KEYS[2], KEYS[3]
-local body, id, number, earlier = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+local body, value, number, earlier = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local mine = 'p:' .. ARGV[3]
 local entries_life, head_life = tonumber(ARGV[8]), tonumber(ARGV[8]) + tonumber(ARGV[9])
+
+-- As `chained` of backplane.py: an id stands for all entries before it, too.
+local function chained(before)
+    return (before * 40503 + value) % 1048575 + 1
+end
 
 local clock = redis.call('TIME')
 local now = string.format('%d%03d', clock[1], math.floor(clock[2] / 1000))
@@ -52,8 +57,8 @@ if number < newest then
     for _ = 1, 20 do
         local found = redis.call('XREVRANGE', entries, from, '-', 'COUNT', 100)
         for _, entry in ipairs(found) do
-            local _, _, at, entry_id = struct.unpack('>Bc6I8I4', entry[2][2])
-            if entry_id == tonumber(id) then
+            local _, _, at, entry_id, entry_before = struct.unpack('>Bc6I8I4I4', entry[2][2])
+            if entry_id == chained(entry_before) then
                 return {epoch, at, entry_id, 0, 1}
             end
         end
@@ -62,7 +67,7 @@ if number < newest then
         end
         from = '(' .. found[#found][1]
     end
-    return {epoch, 0, tonumber(id), 0, 1}
+    return {epoch, 0, 0, 0, 1}
 end
 
 if once then
@@ -87,6 +92,7 @@ if begun then
 end
 offset = offset + 1
 
+local id = string.format('%.0f', chained(previous))
 local place = string.format('%.0f', offset)
 local became = epoch .. ' ' .. place .. ' ' .. id
 local payload = struct.pack('>Bc6I8I4I4', 1, epoch, offset, tonumber(id), previous) .. body
