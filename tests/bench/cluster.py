@@ -241,11 +241,32 @@ def call(cores: Cores, batches: int, rounds: int) -> Made:
 # A node that dies
 
 
-def deaths(cores: Cores, apps: Sequence[App], crowd: Shape, rounds: int) -> Made:
-    """Let the clients of a node come to another one: as it was killed, or as their connections were cut."""
-    kinds = [(app, kill) for app in apps for kill in (True, False)]
-    found: dict[tuple[App, bool], list[Death]] = {kind: [] for kind in kinds}
+def deaths(cores: Cores, apps: Sequence[App], crowds: Sequence[Shape], rounds: int) -> Made:
+    """Let the clients of a node come to another one: as it was killed, or as their connections were cut.
+
+    Args:
+        cores: see `Cores`.
+        apps: that can be measured.
+        crowds: of clients; the first one is for signalpost alone, each other one for all apps in the same rounds.
+        rounds: every other one runs backwards.
+    """
     made = Made()
+    for number, crowd in enumerate(crowds):
+        side_by_side = apps if number else (OURS,)
+        if number and len(apps) == 1:
+            continue
+        found = _deaths_of(side_by_side, cores, crowd, rounds, made)
+        clients = f"{crowd.rooms * crowd.each:,} clients on {crowd.rooms} paths"
+        made.lines.append(Line(f"{clients} come to another node, {crowd.rate:g} values/s on each", ""))
+        for name, those in found.items():
+            made.raw[f"{clients}: {name}"] = [asdict(each) for each in those]
+            made.lines += _death_lines(name, those) if those else [Line(f"  {name}", "not measured")]
+    return made
+
+
+def _deaths_of(apps: Sequence[App], cores: Cores, crowd: Shape, rounds: int, made: Made) -> dict[str, list[Death]]:
+    kinds = [(app, kill) for app in apps for kill in (True, False)]
+    found: dict[str, list[Death]] = {_death_name(app, kill=kill): [] for app, kill in kinds}
     for number in range(rounds):
         for app, kill in kinds if number % 2 == 0 else reversed(kinds):
             name = _death_name(app, kill=kill)
@@ -254,26 +275,15 @@ def deaths(cores: Cores, apps: Sequence[App], crowd: Shape, rounds: int) -> Made
             except BenchError as error:
                 if app is OURS:
                     raise
-                made.lines.append(Line(name, "not measured", str(error)))
+                made.raw[f"{name}: why it was not measured"] = str(error)
+                print(f"{name}: {error}", file=sys.stderr)
                 continue
-            found[app, kill].append(death)
+            found[name].append(death)
             print(f"{name}: {death} {dict(trouble)}", file=sys.stderr)
             if app is OURS:
                 made.wrong += [f"{name}: {times:,} times: {what}" for what, times in trouble.items()]
                 made.wrong += [f"{name}: {what}" for what in _wrong(death)]
-    made.raw = {_death_name(app, kill=kill): [asdict(each) for each in all_] for (app, kill), all_ in found.items()}
-    made.lines.insert(
-        0,
-        Line(
-            f"{crowd.rooms * crowd.each:,} clients on {crowd.rooms} paths come to another node,"
-            f" {crowd.rate:g} values/s on each",
-            "",
-        ),
-    )
-    for (app, kill), all_ in found.items():
-        if all_:
-            made.lines += _death_lines(_death_name(app, kill=kill), all_)
-    return made
+    return found
 
 
 def _death_name(app: App, *, kill: bool) -> str:
@@ -373,8 +383,8 @@ def _measure(part: str, arguments: argparse.Namespace, cores: Cores, apps: Seque
     if part == "call":
         return call(cores, 10 if quick else 100, 2 * rounds + 1)
     if part == "deaths":
-        crowd = Shape(10, 50, arguments.rate) if quick else Shape(100, 100, arguments.rate)
-        return deaths(cores, apps, crowd, min(rounds, MOST_DEATHS))
+        shapes = ((10, 50), (10, 20)) if quick else ((100, 100), (100, 10))
+        return deaths(cores, apps, [Shape(*each, arguments.rate) for each in shapes], min(rounds, MOST_DEATHS))
     return before(cores, arguments.before, arguments.pairs)
 
 
@@ -416,6 +426,7 @@ def main() -> int:
             made[part] = _measure(part, arguments, cores, apps)
         except BenchError as error:  # what the others find is printed nevertheless
             made[part] = Made([Line(part, "not measured")], wrong=[f"{part}: {error}"])
+        print(table(made[part].lines), file=sys.stderr)
     where["load of the machine after"] = " ".join(f"{each:.1f}" for each in os.getloadavg())
     wrong = [what for each in made.values() for what in each.wrong]
     if arguments.json:
