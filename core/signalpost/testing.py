@@ -310,16 +310,20 @@ async def serve(
         seams = replace(seams, unexpected=unexpected.setdefault)
     with _failing_at(unexpected), tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
-        plan = load_app(routes_yaml, home, plugins)
-        if plan.config.backplane is not None and seams.backplane is None:
-            seams = replace(seams, backplane=MemoryBackplane(MemoryServer()))
-        server = Server(plan, None if clock is None else clock.clock, seams)
+        server = _server_of(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock, seams)
         await server.start()
         try:
             yield App(server, home, clock)
         finally:
             await server.stop()
             server.plan.registry.unload()
+
+
+def _server_of(plan: Plan, clock: Clock | None, seams: Seams) -> Server:
+    """Return the server of an app, with a backplane in memory in place of the one that its file names."""
+    if plan.config.backplane is not None and seams.backplane is None:
+        seams = replace(seams, backplane=MemoryBackplane(MemoryServer()))
+    return Server(plan, clock, seams)
 
 
 class UnexpectedValueError(AssertionError):
