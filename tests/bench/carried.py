@@ -139,7 +139,6 @@ class Carried:
     async def publish(self, path: str) -> tuple[float, float, float]:
         """Publish a batch, hear it, and be answered; return the seconds of each."""
         values = self.values(path)
-        first_own = self._cluster.publisher.own._last.get(f"p:{path}", 0)
         first_kept = self._cluster.publisher._kept
         pipeline = self._session.pipeline
         pipeline._outgoing.clear()  # of the node itself, which nobody answers
@@ -155,9 +154,7 @@ class Carried:
         node = self._cluster.origin.node
         if path == LIVE:
             first = self._cluster.publisher.own._last[f"p:{path}"] - BATCH + 1
-            bodies = [
-                write_value(value, node, first + n, first=first_own == 0 and n == 0) for n, value in enumerate(values)
-            ]
+            bodies = [write_value(value, node, first + n) for n, value in enumerate(values)]
             heard = self._bytes(path, bodies)
             answers = b":2\r\n" * BATCH
         else:
