@@ -7,7 +7,7 @@ handed to it, in batches as a busy node reads them.
 import asyncio
 import time
 
-from hiredis import pack_command
+from hiredis import Reader, pack_command
 
 from signalpost.backplanes import redisreplies
 from signalpost.backplanes.redis import RedisBackplane
@@ -139,7 +139,6 @@ class Carried:
     async def publish(self, path: str) -> tuple[float, float, float]:
         """Publish a batch, hear it, and be answered; return the seconds of each."""
         values = self.values(path)
-        first_kept = self._cluster.publisher._kept
         pipeline = self._session.pipeline
         pipeline._outgoing.clear()  # of the node itself, which nobody answers
         pipeline._calls.clear()
@@ -147,26 +146,24 @@ class Carried:
         for value in values:
             self._cluster.publish(value)
         published = time.process_time() - begin
-        assert len(pipeline._outgoing) == len(pipeline._calls) == BATCH, (pipeline._outgoing, pipeline._calls)
+        written = _commands(b"".join(pipeline._outgoing))
+        assert len(written) == len(pipeline._calls) == BATCH
         begin = time.process_time()
         pipeline._flush()
         published += time.process_time() - begin
-        node = self._cluster.origin.node
         if path == LIVE:
-            first = self._cluster.publisher.own._last[f"p:{path}"] - BATCH + 1
-            bodies = [write_value(value, node, first + n) for n, value in enumerate(values)]
-            heard = self._bytes(path, bodies)
+            heard = self._bytes(path, [payload[1:] for _, _, payload in written])
             answers = b":2\r\n" * BATCH
         else:
-            numbers = [first_kept + 1 + n for n in range(BATCH)]
-            bodies = [write_value(value, node, number) for number, value in zip(numbers, values, strict=True)]
-            ids = [id_of(node, number) for number in numbers]
-            before = self.offset
-            heard = self._bytes(path, bodies, ids)
+            kept = [
+                each[3 + int(each[2]) :] for each in written
+            ]  # EVALSHA, digest, how many keys; as keep.lua has them
+            ids = [int(each[1]) for each in kept]
             answers = b"".join(
-                b"*5\r\n$6\r\n%b\r\n:%d\r\n:%d\r\n:2\r\n:0\r\n" % (EPOCH.encode(), before + 1 + n, each)
+                b"*5\r\n$6\r\n%b\r\n:%d\r\n:%d\r\n:2\r\n:0\r\n" % (EPOCH.encode(), self.offset + 1 + n, each)
                 for n, each in enumerate(ids)
             )
+            heard = self._bytes(path, [each[0] for each in kept], ids)
         hearing = self._hear(heard)
         begin = time.process_time()
         pipeline.data_received(answers)
@@ -200,6 +197,16 @@ class Carried:
         begin = time.process_time()
         self._session.subscription.data_received(data)
         return time.process_time() - begin
+
+
+def _commands(data: bytes) -> list[list[bytes]]:
+    """Return the commands that a node has written."""
+    reader = Reader()
+    reader.feed(data)
+    found = []
+    while (command := reader.gets()) is not False:
+        found.append(command)
+    return found
 
 
 async def timed(batches: int, rounds: int) -> dict[str, list[float]]:
