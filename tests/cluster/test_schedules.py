@@ -62,6 +62,11 @@ FOUND = {
         (("turn", 3), ("fail_over", 3, 1), ("turn", 1), ("publish", 0, K, 5), ("turn", 2), ("publish", 2, K, 1)),
         (("fail_over", 1, None),),
     ),
+    "a_doubted_value_is_asked_for_again_if_the_backplane_refuses_to_say": (
+        ((F, True), (F, True), (K, True)),
+        (("connect", 2, 1, False), ("turn", 2), ("turn", 14), ("publish", 1, K, 2), ("fail_over", 1, 0), ("turn", 3)),
+        (("fail_over", 1, 0), ("refuse",), ("turn", 3)),
+    ),
     "an_epoch_that_a_replica_brings_back_is_ended": (
         ((K, True),) * 5,
         (("connect", 2, 1, False), ("stop", 0), ("connect", 4, 1, True), ("lose", 4), ("publish", 1, K, 5)),

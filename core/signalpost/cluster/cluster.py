@@ -386,6 +386,7 @@ class Cluster:
         if self.backplane.connected:
             self._beat.send()
             self.windows.look()
+            self.witness.look()
         for part in self.parts:
             part.look()
 

@@ -42,6 +42,7 @@ class Witness:
         self._looks = looks
         self._last: OrderedDict[str, _Last] = OrderedDict()
         self._doubted: dict[_Last, None] = {}  # until the backplane is asked
+        self._asked: asyncio.Future[Sequence[Top]] | None = None
 
     def note(self, channel: str, kept: Kept, keep: Keep) -> None:
         """Note where a value of this node is kept."""
@@ -58,8 +59,13 @@ class Witness:
         self._doubted = {last: None for last in self._doubted if not self._looks(last.channel, last.at)}
         asked = tuple(self._doubted)
         if asked:
-            tops = self._backplane.tops([last.channel for last in asked])
-            tops.add_done_callback(partial(self._compare_tops, asked))
+            self._asked = self._backplane.tops([last.channel for last in asked])
+            self._asked.add_done_callback(partial(self._compare_tops, asked))
+
+    def look(self) -> None:
+        """Called every second while the backplane is there: ask once more for what it had refused to say."""
+        if self._doubted and (self._asked is None or self._asked.done()):
+            self.backplane_here()
 
     def _compare_tops(self, asked: Sequence[_Last], answer: "asyncio.Future[Sequence[Top]]") -> None:
         if answer.cancelled() or answer.exception() is not None:
