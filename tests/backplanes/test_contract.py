@@ -7,6 +7,7 @@ from itertools import accumulate
 import pytest
 
 from signalpost.backplanes.backplane import AwayError, Keep, Kept, Once, Slice, Top, chained
+from signalpost.history.position import epoch_after, precedes
 
 UNKNOWN = Top("", 0, 0)
 
@@ -354,6 +355,16 @@ async def test_one_of_those_who_end_an_epoch_wins_and_all_get_the_same_new_one(r
     slice_ = await b[0].read("x", None, 10)
     assert (slice_.top, slice_.before, [item.id for item in slice_.items]) == (top, 0, IDS[1:4])
     assert await put("x", b"") == Kept(top.epoch, 4, IDS[4], 0, again=False)
+
+
+async def test_a_new_epoch_is_behind_the_one_that_ends_and_any_that_is_known(rig, all_kept):
+    a = (await rig.node())[0]
+    first = (await keeper(a, all_kept)("x", b"")).epoch
+    second = (await a.end_epoch("x", first, 60)).epoch
+    assert precedes(first, second)
+    known = epoch_after(epoch_after(second))
+    assert precedes(known, (await a.end_epoch("x", second, 60, known)).epoch)
+    assert precedes(known, (await a.end_epoch("y", "", 60, known)).epoch)
 
 
 async def test_an_unknown_channel_begins_for_all_by_the_end_of_no_epoch(rig, all_kept):

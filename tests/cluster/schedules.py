@@ -129,8 +129,8 @@ class WatchedStore(MemoryStore):
             self._world.lose(self._world.line_of(channel), count)
         super().lose_newest(entries)
 
-    def end_epoch(self, channel, epoch, head_seconds):
-        top = super().end_epoch(channel, epoch, head_seconds)
+    def end_epoch(self, channel, epoch, head_seconds, known=""):
+        top = super().end_epoch(channel, epoch, head_seconds, known)
         self._world.line_of(channel).renamed(top.epoch)
         return top
 

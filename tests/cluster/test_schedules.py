@@ -73,6 +73,11 @@ FOUND = {
         (("connect", 3, 1, True), ("say", 3, 3), ("stop", 2), ("fail_over", 5, None), ("wait", 1.0), ("turn", 14)),
         (("fail_over", 2, None),),
     ),
+    "what_is_left_when_an_epoch_has_ended_may_be_lost_at_the_next_failover": (
+        ((K, True), (K, True)),
+        (("connect", 0, 1, False), ("turn", 14), ("publish", 2, K, 5), ("turn", 2), ("fail_over", 3, 2), ("stop", 1)),
+        (("fail_over", 5, None),),
+    ),
     "a_repeat_of_the_first_value_that_was_missed_is_not_read_behind_later_ones": (
         ((L, True),) * 4,
         (("connect", 3, 2, False), ("turn", 14), ("publish", 0, L, 2), ("drop", 2, 2), ("turn", 1)),

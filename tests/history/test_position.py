@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.history.position import LONGEST, NO_ID, Position, id_of, new_epoch, read_position
+from signalpost.history.position import LONGEST, NO_ID, Position, epoch_after, id_of, new_epoch, precedes, read_position
 
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 POSITIONS = st.builds(
@@ -74,6 +74,40 @@ def test_ids_of_neighbours_and_of_other_nodes_differ_as_chance_would_have_it():
     assert len(ids) - len(set(ids)) < 300
     same = sum(id_of(1, number) == id_of(2, number) for number in range(20_000))
     assert same < 5
+
+
+def test_an_epoch_precedes_those_after_it_for_five_hundred_generations():
+    epochs = [epoch_after()]
+    for _ in range(2_000):
+        epochs.append(epoch_after(epochs[-1]))
+        assert read_position(f"{epochs[-1]}:1:0000") is not None
+    for distance in (1, 2, 500):
+        assert all(precedes(one, other) for one, other in zip(epochs, epochs[distance:], strict=False))
+        assert not any(precedes(other, one) for one, other in zip(epochs, epochs[distance:], strict=False))
+    assert not precedes(epochs[0], epochs[0])
+
+
+def test_two_epochs_after_one_differ_and_none_precedes_the_other():
+    one = epoch_after()
+    some = {epoch_after(one) for _ in range(100)}
+    assert len(some) > 95  # of 20 random bits
+    assert not any(precedes(each, other) for each in some for other in some)
+
+
+def test_an_epoch_is_behind_all_that_are_known_in_any_order():
+    old = epoch_after()
+    new = epoch_after(epoch_after(old))
+    for known in ((old, new), (new, old), (new, ""), ("", new)):
+        assert precedes(new, epoch_after(*known))
+    assert precedes(old, epoch_after("", old))
+
+
+def test_no_epoch_precedes_none_and_what_is_no_epoch_is_taken_as_any():
+    epoch = epoch_after()
+    assert not precedes("", epoch)
+    assert not precedes(epoch, "")
+    assert not precedes("??????", epoch)
+    assert precedes("??????", epoch_after("??????"))
 
 
 def test_an_epoch_is_another_each_time():

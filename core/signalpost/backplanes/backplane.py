@@ -191,7 +191,8 @@ class Backplane(Protocol):
     ) -> Future[Kept]:
         """Append an entry to a channel, and publish it there as `Hearing.heard_kept`, in one indivisible step.
 
-        A channel that is unknown begins with a new random epoch of 6 digits (`signalpost.history.position`).
+        A channel that is unknown begins with an epoch of the first generation: `epoch_after` none, of
+        `signalpost.history.position`.
 
         Args:
             channel: of the entry.
@@ -216,7 +217,7 @@ class Backplane(Protocol):
     def tops(self, channels: Sequence[str]) -> Future[Sequence[Top]]:
         """Return the newest entry of each of these channels, in one round trip."""
 
-    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float, known: str = "") -> Future[Top]:
         """Begin a new epoch of a channel if it is in this one still; return the top afterwards.
 
         Only the name is new: what is kept stays, with its offsets and ids. Positions of before are good no more.
@@ -225,6 +226,8 @@ class Backplane(Protocol):
             channel: that begins anew.
             epoch: "" is that of a channel of which nothing is known, which begins by that.
             head_seconds: see `Keep`.
+            known: another one that the caller knows, which the new one is behind, too
+                (`signalpost.history.position.epoch_after`).
         """
 
     # Shared

@@ -291,9 +291,9 @@ class MemoryBackplane:
         """See `Backplane.tops`."""
         return self._call(partial(self._store.tops, tuple(channels)))
 
-    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float, known: str = "") -> Future[Top]:
         """See `Backplane.end_epoch`."""
-        return self._call(partial(self._store.end_epoch, channel, epoch, head_seconds))
+        return self._call(partial(self._store.end_epoch, channel, epoch, head_seconds, known))
 
     # Shared
 

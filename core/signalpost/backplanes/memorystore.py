@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from signalpost.backplanes.backplane import Item, Keep, Kept, Once, Slice, Top, chained
-from signalpost.history.position import NO_ID, new_epoch
+from signalpost.history.position import NO_ID, epoch_after
 
 NOTHING_KNOWN = Top("", 0, NO_ID)
 """The top of a channel of which nothing is known."""
@@ -90,7 +90,7 @@ class MemoryStore:
         """See `Backplane.keep`; return also the id of the entry before, and None of a repeat."""
         now = self.clock()
         before = self._known(channel)
-        state = before or _Channel(Top(new_epoch(), 0, NO_ID))
+        state = before or _Channel(Top(epoch_after(), 0, NO_ID))
         first = self._seen_once(channel, once) or self._seen_number(state, found, publisher, number)
         if first is not None:
             again = first._replace(nodes=0, again=True)
@@ -154,14 +154,14 @@ class MemoryStore:
         state = self._known(channel)
         return NOTHING_KNOWN if state is None else state.top
 
-    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Top:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float, known: str = "") -> Top:
         """See `Backplane.end_epoch`."""
         state = self._known(channel)
         top = NOTHING_KNOWN if state is None else state.top
         if top.epoch != epoch:
             return top
         begun, now = state or _Channel(top), self.clock()
-        top = top._replace(epoch=new_epoch())
+        top = top._replace(epoch=epoch_after(epoch, known))
         self._channels[channel] = replace(begun, top=top, until=max(begun.until, now + head_seconds))
         return top
 

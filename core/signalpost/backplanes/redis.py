@@ -21,7 +21,7 @@ from signalpost.backplanes.rediskeys import Keys, raw
 from signalpost.backplanes.redispipeline import Answer
 from signalpost.backplanes.redisscripts import END_EPOCH, LEASE, PUT, READ, Script
 from signalpost.backplanes.redissession import Session, open_session
-from signalpost.history.position import new_epoch
+from signalpost.history.position import epoch_after
 
 LOG = logging.getLogger(__name__)
 
@@ -182,10 +182,10 @@ class RedisBackplane:
         commands = [(b"HMGET", self._keys.channel(channel).head, b"e", b"o", b"i") for channel in channels]
         return self._session.pipeline.ask_all(replies.top, commands)
 
-    def end_epoch(self, channel: str, epoch: str, head_seconds: float) -> Future[Top]:
+    def end_epoch(self, channel: str, epoch: str, head_seconds: float, known: str = "") -> Future[Top]:
         """See `Backplane.end_epoch`."""
         keys, life = self._keys.channel(channel)[:2], milliseconds(head_seconds)
-        return self._run(END_EPOCH, replies.top, keys, raw(epoch), new_epoch().encode(), life)
+        return self._run(END_EPOCH, replies.top, keys, raw(epoch), epoch_after(epoch, known).encode(), life)
 
     # Shared
 

@@ -17,7 +17,7 @@ from signalpost.backplanes.rediskeys import Keys, raw
 from signalpost.backplanes.redispipeline import Call, Pipeline
 from signalpost.backplanes.redisreplies import kept
 from signalpost.backplanes.redisscripts import KEEP
-from signalpost.history.position import new_epoch
+from signalpost.history.position import epoch_after
 
 
 class _Row:
@@ -68,7 +68,7 @@ class Keeping:
             raw(publisher),
             number,
             row.newest if row.left else 0,
-            new_epoch().encode(),
+            epoch_after().encode(),
             keep.entries,
             milliseconds(keep.seconds),
             milliseconds(keep.head_seconds),

@@ -23,7 +23,7 @@ from signalpost.backplanes.backplane import AwayError, Backplane, Slice, Top
 from signalpost.cluster.channels import channel_of_place
 from signalpost.cluster.healing import Outcome, base_of, compare, last_common
 from signalpost.delivery.publication import Publication
-from signalpost.history.position import Position
+from signalpost.history.position import Position, precedes
 from signalpost.history.stream import Entry, Stream
 from signalpost.history.streams import HEAD_SECONDS, Streams
 from signalpost.paths import Place
@@ -65,10 +65,9 @@ class Window:
         stream: that clients read.
         opened: done when it has been read for the first time, or was brought up to date for a client.
         answer: of the backplane, which is waited for; None if nothing is asked.
-        past: epochs that the stream had before; a replica that lags may bring one back.
     """
 
-    __slots__ = ("again", "answer", "channel", "heard", "opened", "past", "place", "state", "stream")
+    __slots__ = ("again", "answer", "channel", "heard", "opened", "place", "state", "stream")
 
     def __init__(self, place: Place, stream: Stream) -> None:
         self.place = place
@@ -77,7 +76,6 @@ class Window:
         self.state = State.OPENING
         self.heard: list[tuple[Top, int, bytes]] = []  # while it opens or heals
         self.answer: asyncio.Future[Any] | None = None
-        self.past: set[str] = set()
         self.again = False  # too much was heard: it is to be read once more
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -280,8 +278,8 @@ class Windows:
         if window.state is State.OPENING:
             self._restart(window, found)
             return
-        if found.top.epoch in window.past:
-            self._end_epoch(window, found.top.epoch)
+        if precedes(found.top.epoch, window.stream.epoch):
+            self._end_epoch(window, found.top.epoch)  # a replica that lags has brought it back
             return
         match compare(window.stream.at, found):
             case Outcome.SAME:
@@ -316,13 +314,11 @@ class Windows:
 
         In another epoch something is lost that some node knew, perhaps not this one: its clients may have missed it.
         """
-        stream, epoch = window.stream, found.top.epoch
+        stream = window.stream
         common = last_common(stream, found)
         at = base_of(found) if common is None else common
         known = [entry for offset, entry in stream.after(0) if common is not None and offset <= common.offset]
-        position = Position(epoch, at.offset, at.id)
-        if epoch != stream.epoch:
-            window.past.add(stream.epoch)
+        position = Position(found.top.epoch, at.offset, at.id)
         self._streams.restart(stream, position, stream.before if known else at.id, known)
         self.lost += 1
         self._outlet.tell_gap(window.place, position)
@@ -340,8 +336,10 @@ class Windows:
                 )
             self._read(window)
 
-        head_seconds = max(HEAD_SECONDS, window.stream.config.seconds)
-        self._expect(window, self._backplane.end_epoch(window.channel, epoch, head_seconds), begin)
+        stream = window.stream
+        head_seconds = max(HEAD_SECONDS, stream.config.seconds)
+        known = "" if window.state is State.OPENING else stream.epoch
+        self._expect(window, self._backplane.end_epoch(window.channel, epoch, head_seconds, known), begin)
 
     def _go_on(self, window: Window) -> None:
         """Take what was heard meanwhile, and tell those who wait."""

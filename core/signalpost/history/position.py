@@ -14,6 +14,7 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: none look
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
 _VALUES = {pair: number for number, pair in enumerate(_PAIRS)}
 _EPOCH_DIGITS = 6
+_GENERATIONS = len(_PAIRS)
 _POSITION = re.compile(rf"([{_DIGITS}]{{{_EPOCH_DIGITS}}}):(0|[1-9][0-9]{{0,17}}):([{_DIGITS}]{{2}})([{_DIGITS}]{{2}})")
 
 # No secret, so not of the system's source: each value for a backplane brings an epoch, in case one begins with it.
@@ -51,6 +52,33 @@ def new_epoch() -> str:
     """Return an epoch that no stream is likely to have had (30 random bits)."""
     bits = _CHANCE.getrandbits(5 * _EPOCH_DIGITS)
     return _PAIRS[bits >> 20] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
+
+
+def epoch_after(*epochs: str) -> str:
+    """Return a new epoch of a stream that several nodes share: one generation behind these, which it had before.
+
+    Its first two digits are the generation, of 1,024 in a circle, by which nodes know an old epoch when a replica that
+    lags brings it back; the others are chance (20 bits).
+
+    Args:
+        epochs: known ones; "" is none. Without any, the first generation begins.
+    """
+    newest = ""
+    for epoch in epochs:
+        if not newest or precedes(newest, epoch):
+            newest = epoch
+    generation = (_generation(newest) + 1) % _GENERATIONS if newest else 0
+    return _PAIRS[generation] + new_epoch()[2:]
+
+
+def precedes(one: str, other: str) -> bool:
+    """Return whether a stream had one epoch in a generation before the other's; "" precedes none (`epoch_after`)."""
+    ahead = (_generation(other) - _generation(one)) % _GENERATIONS
+    return bool(one and other) and 0 < ahead < _GENERATIONS // 2
+
+
+def _generation(epoch: str) -> int:
+    return _VALUES.get(epoch[:2], 0)  # of what is no epoch, nothing can be said
 
 
 def id_of(node: int, number: int) -> int:
