@@ -254,6 +254,10 @@ def has_inotify(process):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_watch_watches_nothing_and_sighup_reloads(app, run):
+    watching = run()
+    while not has_inotify(watching.process):
+        time.sleep(0.02)
+    assert watching.end(signal.SIGTERM) == (0, "", "")
     server = run("--no-watch")
     (app / "routes.yaml").write_text(APP.replace("/ask,", "/ask, parallel: 2,"))
     for line in ("~1 signal", "nothing changed"):
