@@ -61,9 +61,13 @@ class Reloader:
         record: of what it serves.
         asked: set when a reload is requested.
         wishes: of the command.
+
+    Attributes:
+        problems: of the last reload; 0 if its plan is served.
     """
 
     def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes) -> None:
+        self.problems = 0
         self._server = server
         self._record = record
         self._asked = asked
@@ -134,13 +138,16 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
+            self.problems = len(error.problems)
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
+            self.problems = 1
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
         else:
+            self.problems = 0
             with standing("this is reloaded, but what follows it has failed"):
                 keep_log()
                 await self._follow(AppFiles.of(plan))
