@@ -175,3 +175,9 @@ def ended():
 def run(process):
     """Start `signalpost run` and read what it prints until it serves."""
     return lambda *arguments, **options: Running(process("run", *arguments, **options))
+
+
+@pytest.fixture
+def serving():
+    """Read what a process of `signalpost run` prints until it serves."""
+    return Running

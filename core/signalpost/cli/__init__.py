@@ -28,6 +28,7 @@ from signalpost.cli.streams import end_output, open_streams, plugins_print_to_st
 from signalpost.errors import ConfigError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
@@ -60,6 +61,16 @@ def cli() -> None:
 @click.option(
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
 )
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(LOG_FORMATS),
+    envvar="LOG_FORMAT",
+    show_envvar=True,
+    help="Lines for people, or an object of JSON a line for programs.",
+)
+@click.option("--access-log", is_flag=True, help="Log each handshake and request, without query and body.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
 @click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
 @click.option(
@@ -72,7 +83,7 @@ def cli() -> None:
     "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
 )
 def run_command(
-    file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool, check_sends: bool
+    file: str, *, watch: bool, host: str | None, port: int | None, show: bool, check_sends: bool, **log: Any
 ) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
@@ -81,13 +92,16 @@ def run_command(
     """
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
+    from signalpost.cli.logkeep import LogOptions, begin_records
     from signalpost.cli.reload import Wishes
     from signalpost.cli.run import run_server
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
-    plan = load(file, listening, apart=False)
-    run_server(plan, log_level, Wishes(watch, since, home, listening), show=show, check_sends=check_sends)
+    options = LogOptions.of(**log)
+    with begin_records(options):
+        plan = load(file, listening, apart=False)
+        run_server(plan, options, Wishes(watch, since, home, listening), show=show, check_sends=check_sends)
 
 
 @cli.command("check")

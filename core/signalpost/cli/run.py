@@ -15,15 +15,14 @@ from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any
 
-import click
-
+from signalpost.accesslog import log_access
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
 from signalpost.cli.controlsocket import ControlSocket
-from signalpost.cli.logs import configure_logging, keep_log
+from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
-from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
+from signalpost.cli.saying import say, say_notes
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.sendslog import SendsLog
 from signalpost.cli.standing import standing
@@ -48,12 +47,12 @@ _LONGEST = 200  # characters of one: clients choose the paths that they connect 
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
+def run_server(plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: the first one.
-        log_level: the lowest level that is logged.
+        log: what is logged, and how.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
         check_sends: whether a value that ``sends`` of a signal does not allow is logged.
@@ -62,14 +61,15 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_
         OperatorError: the server cannot start.
     """
     open_streams()  # a plugin may have closed them on import
-    configure_logging(log_level, masked_by_command())
+    configure_logging(log, masked_by_command())
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            runner.run(watched(with_an_end(serve(plan, signals, wishes, show=show, check_sends=check_sends))))
+            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, access=log.access)
+            runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
 
@@ -154,7 +154,7 @@ class ProcessSignals:
         """Print what blocks the loop, if it does: nothing else can do so then."""
         if not self._awake.wait(_BLOCKED_AFTER):
             where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
-            click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
+            say(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
 
 
 def _has_terminal() -> bool:
@@ -166,14 +166,23 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
+async def serve(
+    plan: Plan,
+    signals: ProcessSignals,
+    wishes: Wishes,
+    *,
+    show: bool,
+    check_sends: bool = False,
+    access: bool = False,
+) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
     observer = DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None
     file = str(plan.config.folder / Path(plan.config.file).name)
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
-    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected), control=listening)
+    seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
+    server = Server(plan, seams=seams, control=listening)
     try:
         await _serve(server, Recorder(file), signals, wishes, show=show, further=() if listening else (str(control),))
     finally:
@@ -196,7 +205,7 @@ async def _serve(
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
-        show_notes(further)
+        say_notes(further)
         if show:
             open_page(server.endpoints)
     with standing("nothing is reloaded any more"):
@@ -225,7 +234,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
     if found and what != before:
         patience = f"{server.plan.config.limits.drain:g} s at most"
-        click.echo(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+        say(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
     return what
 
 
@@ -250,7 +259,7 @@ def _announce(plan: Plan, server: Server) -> None:
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
         goes = "" if endpoint.redirect is None else f"  redirects to {endpoint.redirect}"
-        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
+        say(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -259,10 +268,10 @@ def _announce(plan: Plan, server: Server) -> None:
         (len(plan.registry.plugins), "plugin"),
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    click.echo(f"{loaded}; Ctrl-C stops")
+    say(f"{loaded}; Ctrl-C stops")
     for line in installed_plugins(plan):
-        click.echo(line)
-    show_notes(plan.notes)
+        say(line)
+    say_notes(plan.notes)
     sys.stdout.flush()
 
 
@@ -279,12 +288,12 @@ def open_page(endpoints: Sequence[EndpointConfig]) -> None:
             if served
             else "there is no http or https endpoint, so there is no page"
         )
-        click.echo(f"note: --open: {why}")
+        say(f"note: --open: {why}")
         return
     first = pages[0]
     url = first.url_at("localhost" if first.address in _EVERYWHERE else first.address) + "/"
     if not _has_browser():
-        click.echo(f"note: --open: no browser is found here; the page is {url}")
+        say(f"note: --open: no browser is found here; the page is {url}")
         return
     # A browser may be slow, and one set by BROWSER may not return; a server that stops waits for neither.
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()
