@@ -50,9 +50,9 @@ async def until(is_true, seconds=LONG):
             await asyncio.sleep(0.002)
 
 
-def routes(url, *, patience="5s", lost="alone", port=0, web=0):
+def routes(url, *, patience="5s", lost="alone", port=0, web=0, more=""):
     """Return the routes.yaml of a node."""
-    return APP.format(url=url, patience=patience, lost=lost, port=port, web=web)
+    return APP.format(url=url, patience=patience, lost=lost, port=port, web=web) + more
 
 
 class Chaos:
@@ -74,9 +74,10 @@ class Chaos:
         for end in reversed(self._ends):
             await end.__aexit__(None, None, None)
 
-    async def node(self, url, *, silence=5.0, **options):
+    async def node(self, url, *, silence=5.0, plugins=None, **options):
         """Start a node in this process; return its app."""
-        running = serve(routes(url, **options), seams=Seams(backplane=RedisBackplane(url, "chaos", silence=silence)))
+        seams = Seams(backplane=RedisBackplane(url, "chaos", silence=silence))
+        running = serve(routes(url, **options), seams=seams, plugins=plugins)
         app = await running.__aenter__()
         self._ends.append(running)
         app.cluster = app.server._cluster
@@ -93,7 +94,7 @@ class Chaos:
 
     async def reader(self, path, *urls, v1=True):
         """Return somebody who reads from now on, and goes on to the next address when a connection is lost."""
-        kind = (Kept if path == "/kept" else Live) if v1 else Plain
+        kind = KINDS.get(path, Live) if v1 else Plain
         reader = kind(path, urls)
         self._tasks.append(asyncio.ensure_future(reader.run()))
         self.readers.append(reader)
@@ -194,8 +195,10 @@ class Reader:
         elif kind == "signal":
             self.value(body["value"], body.get("at"))
             self.names.append(body["value"])
+        elif kind == "presence":
+            self.present(body)
         else:
-            assert kind in {"bye", "presence"}, frame
+            assert kind == "bye", frame
 
 
 class Kept(Reader):
@@ -252,6 +255,34 @@ class Live(Reader):
         self._excused.discard(who)
 
 
+class Watcher(Reader):
+    """Somebody on a path with presence.
+
+    Attributes:
+        user: how others know it.
+        users: who is there, as it knows.
+        left: who has ever left.
+
+    """
+
+    def __init__(self, path, urls):
+        super().__init__(path, urls)
+        self.user = None
+        self.users = set()
+        self.left = []
+
+    def welcomed(self, body):
+        self.user = body["user"]
+
+    def present(self, body):
+        if "users" in body:
+            self.users = set(body["users"])
+        else:
+            self.users = (self.users | set(body["joined"])) - set(body["left"])
+            self.left += body["left"]
+        assert body["count"] == len(self.users)
+
+
 class Plain(Reader):
     """A reader who speaks no signalpost.v1, and is told of nothing."""
 
@@ -264,6 +295,9 @@ class Plain(Reader):
     def read(self, frame):
         assert frame not in self.names, f"{frame} is read twice"
         self.names.append(frame)
+
+
+KINDS = {"/kept": Kept, "/here": Watcher}
 
 
 class Speaker:

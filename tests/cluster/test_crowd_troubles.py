@@ -320,6 +320,39 @@ class TestBackplanesInTrouble:
 
         tell(story)
 
+    def test_nobody_has_left_because_a_replica_that_lagged_does_not_know_them_yet(self, tell):
+        async def story(app, one, two):
+            ann, bob = await one.connect(user="ann"), await two.connect(user="bob")
+            await settled(bob, "ann", "bob")
+            lagging = dict(app.shared.store._tables)
+            cy = await two.connect(user="cy")
+            await settled(ann, "ann", "bob", "cy")
+            app.shared.cut()
+            app.shared.store._tables = lagging
+            two.backplane.cut()
+            app.shared.heal()
+            await asyncio.sleep(1)
+            two.backplane.heal()
+            await asyncio.sleep(5)
+            assert all("cy" not in frame.get("left", ()) for frame in ann.frames())
+            assert set(ann.users()) == {"ann", "bob", "cy"}
+            cy.leave()
+            assert await until(lambda: "cy" not in ann.users()) <= 0.2
+
+        tell(story)
+
+    def test_who_has_left_while_it_was_away_and_whom_no_node_enters_again_is_gone_soon(self, tell):
+        async def story(app, one, two):
+            ann, bob = await one.connect(user="ann"), await two.connect(user="bob")
+            await settled(ann, "ann", "bob")
+            one.backplane.cut()
+            bob.leave()
+            await asyncio.sleep(3)
+            one.backplane.heal()
+            assert 1.4 <= await until(lambda: "bob" not in ann.users()) <= 1.6
+
+        tell(story)
+
     @pytest.mark.parametrize("seconds", [1, 6, 20])
     def test_nobody_is_dead_because_it_stood_still(self, tell, seconds):
         async def story(app, one, two):

@@ -144,31 +144,6 @@ def test_the_same_seed_makes_the_same_schedule(schedules):
     assert schedules.make(7) == schedules.make(7) != schedules.make(8)
 
 
-def test_two_pasts_of_one_value_are_told_apart_by_who_comes_late(schedules):
-    """The publisher of a value loses its answer, and keeps it again behind another value, at the same offset."""
-    steps = (
-        ("connect", 0, 1, False),
-        ("turn", 14),
-        ("publish", 0, K, 1),  # x, which all have
-        ("turn", 14),
-        ("publish", 2, K, 1),  # y, which the replica does not have
-        ("turn", 3),
-        ("publish", 0, K, 1),  # a, of which the answer is lost
-        ("turn", 1),
-        ("node_stall", 0),
-        ("turn", 2),
-        ("node_cut", 1, None),
-        ("fail_over", 2, None),
-        ("node_cut", 0, 0),
-        ("turn", 1),
-        ("publish", 2, K, 1),  # b, in the place of y
-        ("turn", 3),
-        ("node_heal", 0),
-        ("turn", 14),
-    )
-    schedules.run(schedules.Schedule(0, ((K, True),), True, True, steps))
-
-
 def test_a_schedule_that_fails_is_told_with_no_step_that_it_could_do_without(schedules, monkeypatch):
     def fail(_world):
         raise schedules.BreachError("nobody waits here")

@@ -37,7 +37,7 @@ _REFUSED = {
     "NOAUTH": "wants a password, and the address has none: {form}",
     "NOPERM": "does not allow it to this user: {text}; what it needs is {rights}",
     "NOREPLICAS": "writes nothing, since too few of its replicas are there (min-replicas-to-write)",
-    "OOM": "has no memory left (maxmemory); give it more, or let it evict keys that expire (volatile-lru)",
+    "OOM": "has no memory left (maxmemory); give it more, or keep less (`history` of the signals)",
     "WRONGTYPE": "has other data under a key that belongs to signalpost; give each app a name of its own",
 }
 _CODE = re.compile(r"-?([A-Z]{2,}) ")

@@ -42,6 +42,12 @@ LOG = logging.getLogger("signalpost.cluster")
 READS = 100
 """Tables that are read at once."""
 
+SETTLES = 1.5
+"""Seconds for which others may enter again when the backplane is back: until then, who is not there may be soon.
+
+It may be a replica that lagged, whose tables say that a node has entered all, and lack who came to it last.
+"""
+
 MOST_ASKED = 1_000
 """Places without clients here that are followed because somebody asks who is there."""
 
@@ -98,6 +104,8 @@ class Crowd:
         self._reads = 0  # answers about tables that are waited for
         self._writer = CrowdWriter(cluster, self._presence, self._note_idle)
         self._idle: list[asyncio.Future[None]] = []
+        self._settling: asyncio.TimerHandle | None = None  # while it is not believed that somebody has left
+        self._doubted = False  # and it was read of somebody
         self._refused = self._stopped = False
         self._entering: asyncio.Task[None] | None = None  # since something was refused
         self._failures = LineTally(LOG.error, call_later)
@@ -140,7 +148,16 @@ class Crowd:
     def backplane_here(self) -> None:
         """Called when the backplane is there (again): `enter` follows."""
         self._writer.begin_anew(())
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(SETTLES, self._settle)
         self._go_by_plan()
+
+    def _settle(self) -> None:
+        self._settling = None
+        if self._doubted:
+            self._doubted = False
+            self.read_again()
 
     def missed(self, channel: str) -> None:
         """Called when something was missed on a channel."""
@@ -175,6 +192,8 @@ class Crowd:
         self._stopped = True
         if self._entering is not None:
             self._entering.cancel()
+        if self._settling is not None:
+            self._settling.cancel()
         self._writer.stop()
 
     def _go_by_plan(self) -> None:
@@ -302,10 +321,13 @@ class Crowd:
                 if tag in found and tag not in nodes.records:
                     self._clean_up(place, tag, found[tag])
                 continue
-            seats: dict[str, Seat | None] = {**found.get(tag, {})}
-            if tag in nodes.entered:
-                seats |= dict.fromkeys(self._presence.of_node(place, tag).keys() - seats.keys())
             known = self._presence.of_node(place, tag)
+            seats: dict[str, Seat | None] = {**found.get(tag, {})}
+            gone = known.keys() - seats.keys()
+            if gone and self._settling is not None:
+                self._doubted = True
+            elif tag in nodes.entered:
+                seats |= dict.fromkeys(gone)
             news = {user: seat for user, seat in seats.items() if (tag, user) not in heard and known.get(user) != seat}
             self._presence.note(place, tag, news)
         followed.known = True

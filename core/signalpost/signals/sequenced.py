@@ -1,4 +1,4 @@
-"""Answers that wait until all nodes have the order of a value: its sender is told then, or that it was not sent."""
+"""Answers that wait until all nodes have the order of a value: its sender is told then, or that nobody knows it."""
 
 from asyncio import Future
 from collections.abc import Callable
@@ -8,7 +8,8 @@ from signalpost.errors import ClientError, ErrorCode, UnavailableError
 from signalpost.signals.answers import Answer
 
 UNAVAILABLE = ClientError(
-    ErrorCode.UNAVAILABLE, "the server cannot reach the others now, so nobody was sent this; try again in a while"
+    ErrorCode.UNAVAILABLE,
+    "the server cannot reach the others now, and does not know that anybody was sent this; try again in a while",
 )
 
 
@@ -20,7 +21,7 @@ def answer_later(
     Args:
         later: what becomes of the value; None if there is no other node, and no failure.
         answer: to the message; None if it wants none.
-        reject: tells the sender that nothing was sent.
+        reject: tells the sender that nothing was sent, as far as is known: an answer of the backplane may be lost.
     """
 
     def settle(future: "Future[Published]") -> None:
