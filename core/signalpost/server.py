@@ -255,7 +255,7 @@ class Server:
             keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
-            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop),
+            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop, self._seams.access),
             inbound=inbound,
         )
         for port in ports:

@@ -14,16 +14,15 @@ from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any
 
-import click
-
+from signalpost.accesslog import log_access
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.controlsocket import ControlSocket
-from signalpost.cli.logs import configure_logging, keep_log
+from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
-from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
+from signalpost.cli.saying import say, say_notes
 from signalpost.cli.screen import Screen
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.sendslog import SendsLog
@@ -50,13 +49,13 @@ _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
 def run_server(
-    plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
+    plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
 ) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: the first one.
-        log_level: the lowest level that is logged.
+        log: what is logged, and how.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
         check_sends: whether a value that ``sends`` of a signal does not allow is logged.
@@ -66,14 +65,14 @@ def run_server(
         OperatorError: the server cannot start.
     """
     open_streams()  # a plugin may have closed them on import
-    configure_logging(log_level, masked_by_command())
+    configure_logging(log, masked_by_command())
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, screen=screen)
+            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, screen=screen, access=log.access)
             runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
@@ -159,7 +158,7 @@ class ProcessSignals:
         """Print what blocks the loop, if it does: nothing else can do so then."""
         if not self._awake.wait(_BLOCKED_AFTER):
             where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
-            click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
+            say(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
 
 
 def _has_terminal() -> bool:
@@ -179,6 +178,7 @@ async def serve(
     show: bool,
     check_sends: bool = False,
     screen: Screen | None = None,
+    access: bool = False,
 ) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
@@ -188,7 +188,8 @@ async def serve(
     file = str(plan.config.folder / Path(plan.config.file).name)
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
-    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected), control=listening)
+    seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
+    server = Server(plan, seams=seams, control=listening)
     try:
         further = () if listening else (str(control),)
         await _serve(server, Recorder(file), signals, wishes, show=show, further=further, line=line)
@@ -219,7 +220,7 @@ async def _serve(
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
-        show_notes(further)
+        say_notes(further)
         if show:
             open_page(server.endpoints)
         if line is not None:
@@ -252,7 +253,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
     if found and what != before:
         patience = f"{server.plan.config.limits.drain:g} s at most"
-        click.echo(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+        say(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
     return what
 
 
@@ -277,7 +278,7 @@ def _announce(plan: Plan, server: Server) -> None:
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
         goes = "" if endpoint.redirect is None else f"  redirects to {endpoint.redirect}"
-        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
+        say(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -286,8 +287,8 @@ def _announce(plan: Plan, server: Server) -> None:
         (len(plan.registry.plugins), "plugin"),
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    click.echo(f"{loaded}; Ctrl-C stops")
+    say(f"{loaded}; Ctrl-C stops")
     for line in installed_plugins(plan):
-        click.echo(line)
-    show_notes(plan.notes)
+        say(line)
+    say_notes(plan.notes)
     sys.stdout.flush()
