@@ -126,6 +126,10 @@ class Reloader:
         self._stamps = stamps
         return True
 
+    def _failed(self) -> None:
+        if (observer := self._server.node.observer) is not None:
+            observer.reload_failed()
+
     async def _reload(self) -> None:
         server = self._server
         connections = server.plan.config.limits.connections
@@ -134,11 +138,13 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
+            self._failed()
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
+            self._failed()
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
         else:
             with standing("this is reloaded, but what follows it has failed"):
