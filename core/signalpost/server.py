@@ -36,9 +36,9 @@ from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
 from signalpost.monitoring.monitor import Monitor
+from signalpost.monitoring.occurrences import Occurrences
 from signalpost.monitoring.pulse import Pulse
 from signalpost.monitoring.readings import Readings
-from signalpost.monitoring.tally import Tally
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_feeds, unchanged_jobs
@@ -110,7 +110,7 @@ class Server:
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
         self._monitor: Monitor
-        self._tally = Tally(seams.observer)
+        self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -241,7 +241,7 @@ class Server:
         if self._listening is not None:
             self._control = ControlServer(self._listening, node)
         pulse = Pulse(loop.time, loop.call_later)
-        self._monitor = Monitor(Readings(node, self._tally, pulse, cluster, lambda: self._stopping))
+        self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -266,7 +266,7 @@ class Server:
             keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
-            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop),
+            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop, self._seams.access),
             inbound=inbound,
         )
         for port in ports:
@@ -275,7 +275,7 @@ class Server:
 
     def _watch(self, plan: Plan) -> None:
         """Count what a plan wants counted, and only that."""
-        observer = self._tally if plan.config.counts else self._seams.observer
+        observer = self._occurrences if plan.config.counts else self._seams.observer
         for each in (self.node, self._jobs, self._feeds):
             each.observe(observer)
         self._monitor.configure(plan.config.monitor)

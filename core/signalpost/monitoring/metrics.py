@@ -71,36 +71,36 @@ def _of_clients(groups: Groups) -> Iterator[Metric]:
 
 
 def _of_arrivals(readings: Readings) -> Iterator[Metric]:
-    tally = readings.tally
+    seen = readings.occurrences
     yield _counter(
         "handshakes",
         "Clients that came: accepted, or the HTTP status of what they were answered instead.",
         ("outcome",),
-        (((outcome,), total) for outcome, total in tally.handshakes.items()),
+        (((outcome,), total) for outcome, total in seen.handshakes.items()),
     )
     yield _counter(
         "disconnects",
         "Clients that have gone, by the code of their close (RFC 6455 section 7.4).",
         ("code",),
-        (((code,), total) for code, total in tally.disconnected_clients.items()),
+        (((code,), total) for code, total in seen.disconnected_clients.items()),
     )
     yield _counter(
         "dropped",
         "Clients whose connection the server has aborted: too slow, or gone.",
         ("why",),
-        (((_WHY.get(code, code),), total) for code, total in tally.dropped_clients.items()),
+        (((_WHY.get(code, code),), total) for code, total in seen.dropped_clients.items()),
     )
     yield _counter(
         "kicked",
         "Clients that were sent away: 4009 kicked, 4403 banned, 4401 their tokens revoked.",
         ("code",),
-        (((code,), total) for code, total in tally.kicked_clients.items()),
+        (((code,), total) for code, total in seen.kicked_clients.items()),
     )
     yield _counter(
         "limited",
         "What was answered with 429, by the limit that was reached.",
         ("limit",),
-        (((limit,), total) for limit, total in tally.limits.items()),
+        (((limit,), total) for limit, total in seen.limits.items()),
     )
 
 
@@ -179,33 +179,33 @@ def _of_backplane(readings: Readings) -> Iterator[Metric]:
 
 
 def _of_jobs(readings: Readings) -> Iterator[Metric]:
-    tally = readings.tally
-    yield _counter("job_runs", "Runs of timers and schedules that have ended.", ("job", "outcome"), tally.jobs.items())
+    seen = readings.occurrences
+    yield _counter("job_runs", "Runs of timers and schedules that have ended.", ("job", "outcome"), seen.jobs.items())
     yield _counter(
         "job_seconds",
         "Seconds that these took.",
         ("job",),
-        (((name,), seconds) for name, seconds in tally.job_seconds.items()),
+        (((name,), seconds) for name, seconds in seen.job_seconds.items()),
     )
     feeds = [feed.name for feed in readings.node.generation.plan.config.feeds]
     if not feeds:
         return
     up = GaugeMetricFamily("signalpost_feed_up", "1 while a feed is connected, else 0.", labels=("feed",))
     for name in feeds:
-        up.add_metric((name,), float(name in tally.connected_feeds))
+        up.add_metric((name,), float(name in seen.connected_feeds))
     yield up
-    yield _counter("feed_messages", "Messages of feeds that were handled.", ("feed", "outcome"), tally.feeds.items())
+    yield _counter("feed_messages", "Messages of feeds that were handled.", ("feed", "outcome"), seen.feeds.items())
     yield _counter(
         "feed_seconds",
         "Seconds that handling them took.",
         ("feed",),
-        (((name,), seconds) for name, seconds in tally.feed_seconds.items()),
+        (((name,), seconds) for name, seconds in seen.feed_seconds.items()),
     )
     yield _counter(
         "feed_losses",
         "How often a connection of a feed ended, or could not be made.",
         ("feed",),
-        (((name,), total) for name, total in tally.feed_losses.items()),
+        (((name,), total) for name, total in seen.feed_losses.items()),
     )
 
 
@@ -214,7 +214,7 @@ def _of_server(readings: Readings) -> Iterator[Metric]:
         "reloads",
         "New plans: done, or failed, so that the old one was kept.",
         ("outcome",),
-        (((outcome,), total) for outcome, total in readings.tally.reloads.items()),
+        (((outcome,), total) for outcome, total in readings.occurrences.reloads.items()),
     )
     yield _gauge("loop_lag_seconds", "How late the event loop was at most in the last half minute.", readings.pulse.lag)
     yield _gauge("ready", "1 while the server should have clients, else 0.", float(not readings.unready()))

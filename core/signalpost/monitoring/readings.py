@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from signalpost.monitoring.occurrences import Occurrences
 from signalpost.monitoring.pulse import Pulse
-from signalpost.monitoring.tally import Tally
 from signalpost.node import Node
 
 
@@ -35,14 +35,14 @@ class Readings:
 
     Attributes:
         node: its clients, and what is counted of its signals.
-        tally: counts what seldom happens.
+        occurrences: counts what seldom happens.
         pulse: measures how late the loop is.
         backplane: None if the node is alone.
         stopping: returns whether the server stops.
     """
 
     node: Node
-    tally: Tally
+    occurrences: Occurrences
     pulse: Pulse
     backplane: BackplaneState | None
     stopping: Callable[[], bool]

@@ -1,4 +1,4 @@
-"""The tally: what seldom happens, counted by an observer. Messages and publications are counted by the node."""
+"""Occurrences: what seldom happens, counted by an observer. Messages and publications are counted by the node."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from signalpost.observe import Observer
 from signalpost.websocket.frames import CloseCode
 
 
-class Tally(Observer):
+class Occurrences(Observer):
     """Counts, and notifies another observer.
 
     Args:
