@@ -26,7 +26,7 @@ def read_monitor(root: Section, endpoints: Endpoints, routes: Sequence[RouteConf
     common = endpoints.bound(section, signals=False)
     pages = {name: _read_page(section, name, common, endpoints) for name in _PAGES}
     config = MonitorConfig(section.keys, **pages)
-    if not any(name in section for name in _PAGES):
+    if set(section.data) == {"endpoint"}:
         section.problem(None, "this shows nothing; add metrics: /metrics, or health: /health", of_key=True)
     _check_paths(section, config, routes)
     return config
