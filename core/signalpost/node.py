@@ -493,6 +493,8 @@ class Node:
         counts.broadcasts += 1
         if self.alone:
             counts.delivered(receipt)
+        if counts.watch is not None:
+            counts.watch.published(publication.target, receipt)
         observer = self.program_observer
         if observer is not None:
             observer.published(publication.path or None, publication.size, receipt.matched, receipt.dropped)

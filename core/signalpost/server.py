@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import time
 from typing import Any
 
 from signalpost.cluster.cluster import Cluster
@@ -16,6 +17,8 @@ from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.monitor import refuse_without_metrics
 from signalpost.config.viewtemplates import Additions
+from signalpost.console.console import Console
+from signalpost.console.reloads import ReloadNotes
 from signalpost.control.server import ControlServer
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
@@ -114,6 +117,8 @@ class Server:
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
         self._monitor: Monitor
+        self._console: Console
+        self._reloads = ReloadNotes()
         self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
         self._writer: Writer
@@ -246,6 +251,7 @@ class Server:
             self._control = ControlServer(self._listening, node)
         pulse = Pulse(loop.time, loop.call_later)
         self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
+        self._console = Console(node, self._reloads)
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -309,6 +315,7 @@ class Server:
             limiter=node.limiter,
             sender=node.sender,
             pages=self._monitor.pages(plan.config.monitor, endpoint.name),
+            guarded=self._console.pages(plan, endpoint.name),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -370,7 +377,15 @@ class Server:
                 await asyncio.shield(retiring)
             if node.observer is not None:
                 node.observer.reloaded(clients.kept, clients.closed)
-            return Reloaded(changes, clients.kept, clients.closed, lasts)
+            done = Reloaded(changes, clients.kept, clients.closed, lasts)
+            self._reloads.done(time(), str(done))
+            return done
+
+    def note_failed_reload(self, problems: Sequence[str]) -> None:
+        """Called when another plan could not be loaded, or could not serve: for whoever watches the server."""
+        self._reloads.failed(time(), problems)
+        if self.node.observer is not None:
+            self.node.observer.reload_failed()
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
@@ -446,6 +461,7 @@ class Server:
         await node.stop()
         await asyncio.to_thread(node.state.close)
         self._monitor.stop()
+        self._console.stop()
         self._sockets.refused.stop()
         self._sockets.keepalive.stop()
         node.overdue.stop()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -325,12 +325,18 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
             complaints.append(message.text)
 
     def open_page(
-        url: str, name: str | None = "Guest", script: str = "", connected: bool = True, **options: object
+        url: str,
+        name: str | None = "Guest",
+        script: str = "",
+        connected: bool = True,
+        cookies: Sequence[dict[str, str]] = (),
+        **options: object,
     ) -> Page:
         origin = "/".join(url.split("/")[:3])
         kept = {"origin": origin, "localStorage": [{"name": NAME, "value": name}]}
         context = browser.new_context(storage_state={"origins": [kept] if name else []}, **options)
         contexts.append(context)
+        context.add_cookies(cookies)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", note)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named, route_may, signal_may
-from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
+from signalpost.cli.wording import outline, route_does, signal_keeps
 from signalpost.config.model import Breadth, EndpointConfig, MessageFormat, RatePer, RequestedTarget, RouteRate
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
@@ -25,6 +25,7 @@ from signalpost.plan.precedence import (
     signal_claims,
 )
 from signalpost.plan.rulings import Person
+from signalpost.plan.ways import signal_does
 from signalpost.signals.rule import RELAY, SignalRule
 from signalpost.words import did_you_mean
 

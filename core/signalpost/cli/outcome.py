@@ -1,9 +1,7 @@
 """The result of a trial, as `signalpost try` shows it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,6 +9,7 @@ from signalpost.cli.output import show_facts, show_table
 from signalpost.cli.trial import Taken, Trial
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Receipt
+from signalpost.plan.ways import as_json
 
 
 def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
@@ -79,8 +78,3 @@ def _outcome(step: Taken) -> str:
         matched = step.outcome.matched
         return f"reaches {matched} client{'' if matched == 1 else 's'}"
     return "" if step.outcome is None else str(step.outcome)
-
-
-def as_json(value: Any) -> str:
-    """Return a value as JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, default=str)

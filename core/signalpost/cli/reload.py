@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
@@ -132,10 +133,9 @@ class Reloader:
         self._stamps = stamps
         return True
 
-    def _failed(self, problems: int) -> None:
-        self.problems = problems
-        if (observer := self._server.node.observer) is not None:
-            observer.reload_failed()
+    def _failed(self, problems: Sequence[str]) -> None:
+        self.problems = len(problems)
+        self._server.note_failed_reload(problems)
 
     async def _reload(self) -> None:
         """Reload, and say how that went; whoever waits for the end of the reload is told of every end."""
@@ -155,7 +155,7 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
-            self._failed(len(error.problems))
+            self._failed([str(problem) for problem in error.problems])
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             say_problems(error.problems)
@@ -163,7 +163,7 @@ class Reloader:
             more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
             return f"{KEPT}: {error.problems[0]}{more}"
         except (OperatorError, PluginError) as error:
-            self._failed(1)
+            self._failed([str(error)])
             say(f"signalpost: {error}", err=True, failed=True)
             say(KEPT, err=True, failed=True)
             return f"{KEPT}: {error}"

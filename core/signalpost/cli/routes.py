@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import click
 
 from signalpost.cli.output import show_notes, show_table
-from signalpost.cli.wording import action_does, next_moments, route_does, signal_does, when
+from signalpost.cli.wording import next_moments, route_does, when
 from signalpost.config.model import EndpointConfig
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plan import Plan
+from signalpost.plan.ways import action_does, signal_does
 
 _NEXT_RUNS = 3
 _NONE = "-"

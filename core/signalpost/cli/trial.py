@@ -37,7 +37,7 @@ from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of
 from signalpost.signals.lookalike import looks_like_an_error
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.permissions import Asker, Question
+from signalpost.signals.permissions import Asker, Judgement, Question
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
 from signalpost.signals.sends import UnexpectedValue
 from signalpost.signals.table import ResolvedPath
@@ -175,8 +175,8 @@ class Trial:
         why = said(Verb.CONNECT, permits.judge(Verb.CONNECT, question))
         return f"refused with {rejection.status} (4{rejection.status} to clients of signalpost.v1): {why}"
 
-    def judged(self, sender: Client, message: ClientMessage, rule: SignalRule) -> Iterator[tuple[str, str]]:
-        """Yield what is judged of a message before it is decided about, with the line that does."""
+    def judged(self, sender: Client, message: ClientMessage, rule: SignalRule) -> Iterator[tuple[Verb, Judgement]]:
+        """Yield what is judged of a message before it is decided about."""
         if self._authorizes and not self._call:
             self._leave_out(f"the hooks authorize of plugins; {_CALLS}")
         if rule.permits is None:
@@ -185,8 +185,7 @@ class Trial:
         verbs = (Verb.PUBLISH, Verb.TARGET) if message.targeted and not message.direct else (Verb.PUBLISH,)
         for verb in verbs:
             if rule.permits.decides(verb):
-                judgement = rule.permits.judge(verb, question)
-                yield verb.value, f"{'yes' if judgement.allowed else 'no'}: {said(verb, judgement)}"
+                yield verb, rule.permits.judge(verb, question)
 
     def _request(self, imagined: Imagined) -> HandshakeRequest:
         head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()

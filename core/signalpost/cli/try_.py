@@ -2,27 +2,25 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from signalpost.cli.imagined import Imagined, Question
-from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
+from signalpost.cli.outcome import show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named
 from signalpost.cli.trial import Trial
 from signalpost.cli.try_request import try_request
-from signalpost.cli.wording import signal_does, signal_keeps
+from signalpost.cli.wording import signal_keeps
 from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import Target
-from signalpost.errors import ClientError, OperatorError
-from signalpost.paths import path_of, path_text, split_path
+from signalpost.errors import OperatorError
+from signalpost.paths import path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.plan.proofs import people_of
 from signalpost.plan.rulings import GUEST_PERSON, Person
-from signalpost.signals.decide import Answer, Deliver, Ignore, Reject
+from signalpost.plan.ways import Facts, as_json, decided, judged_facts, read_facts, signal_does
 from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
 from signalpost.units import format_size
@@ -31,8 +29,6 @@ from signalpost.words import listing, unknown
 SENDER = "you"
 _NEIGHBOUR, _STRANGER = "neighbour", "stranger"
 _ELSEWHERE = ("/", "/elsewhere")
-
-Facts = Iterator[tuple[str, str]]
 
 
 def try_message(plan: Plan, question: Question) -> bool:
@@ -142,66 +138,20 @@ def _before(rule: SignalRule, sender: Client, person: Person | None) -> Facts:
 def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
     """Return what happens to a message up to the point where actions or handlers receive it."""
     if rule.config.format is MessageFormat.RAW:
-        yield "decode", "nothing: raw frames are relayed as they are"
+        yield from read_facts(rule, None, None)
         return
     payload = text.encode(errors="surrogatepass")
+    message: ClientMessage | None = None
     try:
         message = read_message(payload, None, names_users=rule.names_users)
-    except RejectedMessageError as refused:
-        yield "decode", _refusal(refused.error)
-        yield "", """what a client sends is a JSON object, such as '{"message": "hello"}'"""
-        return
-    yield "decode", _decoded(message)
-    if rule.gate is None:
-        yield "schema", "none: every message passes"
-    else:
-        try:
+        if rule.gate is not None:
             read_message(payload, rule.gate, names_users=rule.names_users)
-        except RejectedMessageError as refused:
-            yield "schema", _refusal(refused.error)
-            return
-        yield "schema", "passes"
-    yield from trial.judged(sender, message, rule)
+    except RejectedMessageError as rejected:
+        yield from read_facts(rule, message, rejected.error)
+        return
+    yield from read_facts(rule, message, None)
+    yield from judged_facts(trial.judged(sender, message, rule))
     decision = trial.decide(sender, message, rule)
-    yield "decide", _decision(rule, decision)
+    yield "decide", decided(rule, decision)
     if paths := trial.left_out(sender, message, decision):
         yield "", f"but for clients on {', '.join(paths)}: what comes from elsewhere does not arrive there"
-
-
-def _decoded(message: ClientMessage) -> str:
-    asked = {requested.value: value for requested, value in zip(message.requested(), _wished(message), strict=True)}
-    requested = ", ".join(f"{name} = {as_json(value)}" for name, value in asked.items())
-    return f"message = {as_json(message.message)}; asks for {requested or 'nothing'}"
-
-
-def _wished(message: ClientMessage) -> list[Any]:
-    known = (message.path, message.client_id, message.group, message.direct or None, message.user)
-    return [value for value in known if value is not None]
-
-
-def _refusal(error: ClientError) -> str:
-    return f"refused: {error.code}{f' at {error.pointer}' if error.pointer else ''}: {error.detail}"
-
-
-def _decision(rule: SignalRule, decision: object) -> str:
-    match decision:
-        case Reject(error):
-            return _refusal(error)
-        case Deliver(target):
-            return f"re-broadcast to {_target(target)}"
-        case Answer():
-            return "re-broadcast to the sender"
-        case Ignore():
-            return "nothing: the message is empty" if rule.config.rebroadcast.value != "none" else "nothing"
-    return "its actions, in their order" if rule.do is not None else signal_does(rule)
-
-
-def _target(target: Target) -> str:
-    words = [
-        *([] if target.path is None else [f"on {path_of(target.path)}"]),
-        *([] if target.groups is None else [f"of group {' or '.join(sorted(target.groups)) or '(none)'}"]),
-        *([] if target.client is None else [f"whose id is {target.client}"]),
-        *([] if target.user is None else [f"of user {target.user}"]),
-    ]
-    clients = f"clients {' and '.join(words)}" if words else "everyone"
-    return f"{clients} but the sender" if target.excluding is not None else clients

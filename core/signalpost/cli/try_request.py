@@ -10,7 +10,7 @@ import orjson
 
 from signalpost.actions.execution import Response, WebRequest
 from signalpost.cli.imagined import Imagined, Question
-from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
+from signalpost.cli.outcome import show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named
 from signalpost.cli.trial import FAILED, Trial
@@ -23,6 +23,7 @@ from signalpost.paths import Params, path_segments
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
 from signalpost.plan.rulings import GUEST_PERSON
+from signalpost.plan.ways import as_json
 
 _LISTENER = "listener"
 _PEER = ("127.0.0.1", 50000)

@@ -5,18 +5,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from signalpost.config.backplanemodel import RunsOn
-from signalpost.config.model import MessageFormat, StepConfig, TimerTiming
-from signalpost.handlers import Handler
+from signalpost.config.model import StepConfig, TimerTiming
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule
-from signalpost.signals.rule import RELAY, SignalRule
+from signalpost.plan.ways import action_does
+from signalpost.signals.rule import SignalRule
 from signalpost.units import format_duration
-
-
-def signal_does(rule: SignalRule) -> str:
-    """Return what happens to a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
-    lists = (("connected", rule.connected), ("disconnected", rule.disconnected))
-    return "; ".join([_message_does(rule), *(f"{name}: {do}" for name, do in lists if do is not None)])
 
 
 def signal_keeps(rule: SignalRule) -> str:
@@ -28,24 +22,12 @@ def signal_keeps(rule: SignalRule) -> str:
     return f"the newest {history.keep:,} of the last {format_duration(history.seconds)}{replayed}"
 
 
-def _message_does(rule: SignalRule) -> str:
-    if rule.reaction != RELAY:
-        return action_does(rule.handler or rule.do)
-    verb = "relays frames" if rule.config.format is MessageFormat.RAW else "re-broadcast"
-    return f"{verb} to {rule.config.rebroadcast.value}"
-
-
 def route_does(plan: Plan, rule: RouteRule) -> str:
     """Return what answers a request: ``file web/index.html``, ``handler publish (publish)``."""
     for kind, path in (("file", rule.config.file), ("static", rule.config.static), ("view", rule.config.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
     return "the client for browsers" if rule.config.client else action_does(rule.handler or rule.do)
-
-
-def action_does(action: object) -> str:
-    """Return what a job or a route without a page runs: ``handler tick (clock)``, ``if, broadcast``."""
-    return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else str(action)
 
 
 def outline(steps: Iterable[StepConfig], depth: int = 0) -> Iterator[str]:

@@ -1,19 +1,21 @@
-"""The key ``monitor``: where the metrics and the health of the server are read."""
+"""The key ``monitor``: where metrics, health and console of the server are."""
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
+from signalpost.config.authmodel import MayWord
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.feedurl import is_loopback
 from signalpost.config.model import EndpointConfig, RouteConfig, ServerConfig
 from signalpost.config.monitormodel import READY, MonitorConfig, PageConfig
+from signalpost.config.permissions import read_permission
 from signalpost.config.section import Section
 from signalpost.errors import ConfigError
 from signalpost.paths import PathPattern
 from signalpost.words import listing, quoted
 
 _KEY = "monitor"
-_PAGES = ("metrics", "health")
+_PAGES = ("metrics", "health", "console")
 _PACKAGE = "prometheus_client"
 _INSTALL = "pip install 'signalpost[metrics]'"
 
@@ -25,11 +27,25 @@ def read_monitor(root: Section, endpoints: Endpoints, routes: Sequence[RouteConf
         return None
     common = endpoints.bound(section, signals=False)
     pages = {name: _read_page(section, name, common, endpoints) for name in _PAGES}
-    config = MonitorConfig(section.keys, **pages)
+    config = MonitorConfig(section.keys, may=read_permission(section, "may"), **pages)
     if set(section.data) == {"endpoint"}:
         section.problem(None, "this shows nothing; add metrics: /metrics, or health: /health", of_key=True)
+    _check_may(section)
     _check_paths(section, config, routes)
     return config
+
+
+def _check_may(section: Section) -> None:
+    """Report a console that nobody guards, and a guard of nothing."""
+    if "console" in section and "may" not in section:
+        text = (
+            "nobody has said who may use the console, which shows clients and their messages, and sends them away: "
+            "write may beside it, as in may: \"{{ 'admin' in claims.roles }}\""
+        )
+        section.problem("console", text, of_key=True)
+    elif "may" in section and "console" not in section:
+        text = "may says who may use the console, and there is none: add console: /console, or leave may out"
+        section.problem("may", text, of_key=True)
 
 
 def _read_page(section: Section, name: str, common: Sequence[str], endpoints: Endpoints) -> PageConfig | None:
@@ -104,9 +120,16 @@ def monitor_notes(root: Section, config: MonitorConfig | None, endpoints: Sequen
         return
     if config.metrics is not None and missing_package():
         yield f"{section.place('metrics')}: metrics need a package that is not installed here: {_INSTALL}"
+    if config.console is not None and config.may is not None and config.may.word is MayWord.ANYONE:
+        yield (
+            f"{section.place('may')}: anyone who reaches {config.console.path} may read all messages there, and send "
+            "clients away"
+        )
     by_name = {each.name: each for each in endpoints}
     for page in config.pages:
         endpoint = by_name.get(page.endpoint)
+        if page is config.console:  # which asks everybody who they are
+            continue
         if endpoint is not None and not endpoint.socket and not is_loopback(endpoint.address):
             what = "how many clients each signal has" if page is config.metrics else "whether the server works"
             yield (

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from signalpost.config.authmodel import PermissionConfig
 from signalpost.places import Keys
 
 
@@ -26,16 +27,20 @@ class MonitorConfig:
     Attributes:
         metrics: where the metrics are read; None if nowhere.
         health: where it is asked whether the server turns and, at `READY` below it, whether it should have clients.
+        console: where people look at the server in a browser; None if nowhere.
+        may: who may use the console; None only without one.
     """
 
     keys: Keys = field(compare=False)
     metrics: PageConfig | None = None
     health: PageConfig | None = None
+    console: PageConfig | None = None
+    may: PermissionConfig | None = None
 
     @property
     def pages(self) -> tuple[PageConfig, ...]:
         """Those that there are."""
-        return tuple(page for page in (self.metrics, self.health) if page is not None)
+        return tuple(page for page in (self.metrics, self.health, self.console) if page is not None)
 
 
 READY = "/ready"

@@ -20,7 +20,7 @@ from signalpost.http.views import ViewRequest
 from signalpost.plan import RouteRule
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
-from signalpost.signals.permissions import Question
+from signalpost.signals.permissions import Permits, Question
 
 LOG = logging.getLogger(__name__)
 
@@ -32,13 +32,17 @@ class Gatekeeper:
     """Finds out who requests a route, and lets in those who may. Create one with `of`.
 
     Args:
-        rule: of the route.
+        permits: who may request it; None is anyone.
+        owner: of the route, for the log.
         services: of its port.
         identification: finds out who clients are; None if nothing can tell.
     """
 
-    def __init__(self, rule: RouteRule, services: RouteServices, identification: Identification | None) -> None:
-        self._rule = rule
+    def __init__(
+        self, permits: Permits | None, owner: str, services: RouteServices, identification: Identification | None
+    ) -> None:
+        self._permits = permits
+        self._owner = owner
         self._services = services
         self._identification = identification
 
@@ -49,7 +53,9 @@ class Gatekeeper:
         told = rule.handler is not None or rule.do is not None or config.view is not None
         told = told or (config.rate is not None and config.rate.per is RatePer.USER)
         identification = services.identification if rule.permits is not None or told else None
-        return None if rule.permits is None and identification is None else cls(rule, services, identification)
+        if rule.permits is None and identification is None:
+            return None
+        return cls(rule.permits, rule.owner, services, identification)
 
     async def let_in(self, request: WebRequest, params: Mapping[str, Any]) -> Identity:
         """Return who requests.
@@ -62,7 +68,7 @@ class Gatekeeper:
             ClientError: `UNAUTHORIZED` if showing another identity may help, else `FORBIDDEN`.
             OverloadedError: it is not known, and not to be found out in time.
         """
-        permits = self._rule.permits
+        permits = self._permits
         found = _GUEST if self._identification is None else await self._identify(request, self._identification)
         if found.identity is not GUEST and (refused := self._services.refusal(found.identity)) is not None:
             found = Identified(GUEST, refused.reason)  # as one whose token is over
@@ -89,7 +95,7 @@ class Gatekeeper:
             # A page for anyone is for those, too, whose token is over: it may be the one where they sign in.
             return Identified(GUEST, str(error))
         except TimeoutError:
-            LOG.warning("%s: nobody said in time who requests it", self._rule.owner)
+            LOG.warning("%s: nobody said in time who requests it", self._owner)
             raise OverloadedError from None
         except (NotReadyError, UndecidedError):
             raise OverloadedError from None  # and it is logged already

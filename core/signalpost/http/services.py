@@ -16,6 +16,7 @@ from signalpost.http.private import NOTHING_PRIVATE, Private
 from signalpost.http.restraint import Restraint
 from signalpost.plugins.identification import Identification
 from signalpost.signals.broadcast import Sender
+from signalpost.signals.permissions import Permits
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
@@ -26,10 +27,44 @@ class Shown(NamedTuple):
     body: bytes
     content_type: str
     status: int = 200
+    headers: Mapping[str, str] = {}
 
 
 Page = Callable[[str], Awaitable[Shown]]
 """Returns what a page shows; its argument is the header Accept of the request, empty without one."""
+
+
+class Asked(NamedTuple):
+    """A request of a guarded page, as that sees it.
+
+    Attributes:
+        identity: of who has sent it.
+        query: parameters of the query, each with its first value.
+        body: of a POST: a mapping; empty for a GET.
+    """
+
+    identity: Identity
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedPage:
+    """A page of the server itself that asks who requests it.
+
+    Attributes:
+        method: ``GET``, or ``POST`` with a mapping as JSON.
+        path: without parameters.
+        permits: who may request it; None is anyone.
+        owner: its place: ``routes.yaml:9:3``.
+        answer: returns what it shows.
+    """
+
+    method: str
+    path: str
+    permits: Permits | None
+    owner: str
+    answer: Callable[[Asked], Awaitable[Shown]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +94,7 @@ class RouteServices:
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
         pages: of the server itself at this endpoint, by path.
+        guarded: pages of the server itself that ask who requests them.
     """
 
     shared: Shared
@@ -83,3 +119,4 @@ class RouteServices:
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
     pages: Mapping[str, Page] = field(default_factory=dict)
+    guarded: Sequence[GuardedPage] = ()

@@ -62,6 +62,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS, *
     routes = tuple(_routes(resolver, compiler, permissions))
     filters = filters_of(registry)
     signals = tuple(_signals(resolver, compiler, permissions))
+    console = permissions.of_console(None if config.monitor is None else config.monitor.may)
     check_undeclared(compiler)
     if filters is not None:
         signals = tuple(replace(rule, filters=filters) for rule in signals)
@@ -83,9 +84,8 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS, *
     _note_left_out(resolver)
     report.raise_problems()
     note_literals(config, signals, report)
-    return Plan(
-        config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters, feeds
-    )
+    notes, plugin_notes = tuple(report.notes), tuple(report.plugin_notes)
+    return Plan(config, registry, routes, signals, jobs, notes, plugin_notes, filters, feeds, console)
 
 
 def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:

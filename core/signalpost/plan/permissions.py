@@ -68,6 +68,12 @@ class PermissionCompiler:
             return self._permits({}, owner)
         return self._permits({Verb.REQUEST: self._permission(route.may, Verb.REQUEST, route_shapes(route))}, owner)
 
+    def of_console(self, said: PermissionConfig | None) -> Permits | None:
+        """Return who may use the console; None if nobody is ever asked."""
+        if said is None:
+            return None
+        return self._permits({Verb.REQUEST: self._permission(said, Verb.REQUEST, {})}, self._compiler.where(said.keys))
+
     def _permits(self, rules: Mapping[Verb, Permission], owner: str) -> Permits | None:
         asked = {verb: rule for verb, rule in rules.items() if rule.word is not MayWord.ANYONE}
         return Permits(asked, owner, self._authorize) if asked or self._authorize else None

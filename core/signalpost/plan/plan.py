@@ -129,6 +129,7 @@ class Plan:
         notes: what is valid but may not be intended: a binding that routes.yaml replaces, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
         filters: of plugins, for all messages and broadcasts; None if there are none.
+        console: who may use the console, if there is one; None is anyone, without a question.
     """
 
     config: ServerConfig
@@ -140,6 +141,7 @@ class Plan:
     plugin_notes: tuple[str, ...] = ()
     filters: Filters | None = None
     feeds: tuple[Feed, ...] = ()
+    console: Permits | None = None
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"

@@ -20,7 +20,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
 from signalpost.delivery.target import EVERYONE, ClientId, Published, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
-from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.events import Broadcast, ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.history.stream import Stream
 from signalpost.jsontext import memory_of
@@ -78,6 +78,7 @@ from signalpost.signals.sequenced import UNAVAILABLE, answer_later
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath
+from signalpost.signals.watching import Watch
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import CloseCode, Opcode
 
@@ -354,7 +355,12 @@ class Conversation:
                 counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
                 if self._host.program_observer is not None:
                     self._host.program_observer.received(self.client.id, self.client.path, outcome)
+                if counts.watch is not None:
+                    self._deliver_watched(value, payload, counts.watch)
+                    return
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
+        elif self._counts.watch is not None:
+            self._receive_watched(opcode, payload, self._counts.watch)
         elif rule.config.format is _RAW:
             self._relay(opcode, payload)
         elif opcode != _TEXT:
@@ -364,10 +370,34 @@ class Conversation:
 
     def receive_awaited(self, opcode: int, payload: bytes) -> None:
         """Receive a message that is answered even if it has no ``ref``: that of a POST."""
-        if opcode == _TEXT and self.rule.config.format is not _RAW:
+        if self._counts.watch is not None:
+            self._receive_watched(opcode, payload, self._counts.watch, AWAITED)
+        elif opcode == _TEXT and self.rule.config.format is not _RAW:
             self._consider(payload, self.rule, AWAITED)
         else:
             self.receive(opcode, payload)
+
+    def _deliver_watched(self, value: Any, payload: bytes, watch: Watch) -> None:
+        """Deliver a message that needs no decision, and record it."""
+        alone = self.rule.shortcut is _SENDER
+        watch.begin(self.client, self.rule, payload)
+        watch.decoded(ClientMessage(value))
+        watch.decided(ANSWER if alone else Deliver(EVERYONE))
+        self._deliver(value, None if alone else EVERYONE, None)
+        watch.end()
+
+    def _receive_watched(self, opcode: int, payload: bytes, watch: Watch, ref: Ref | None = None) -> None:
+        """Receive a message, and record it."""
+        watch.begin(self.client, self.rule, payload, binary=opcode != _TEXT)
+        try:
+            if self.rule.config.format is _RAW:
+                self._relay(opcode, payload)
+            elif opcode != _TEXT:
+                self._reject(_BINARY, None)
+            else:
+                self._consider(payload, self.rule, ref)
+        finally:
+            watch.end()
 
     def _consider(self, payload: bytes, rule: SignalRule, ref: Ref | None = None) -> None:  # noqa: C901, PLR0912 - calls are measurable
         """Read a message that needs a decision, and do what is decided."""
@@ -386,13 +416,15 @@ class Conversation:
             return
         if ref is not None and message.ref is None:
             message.ref = ref
+        if self._counts.watch is not None:
+            self._counts.watch.decoded(message)
         if converses and (message.ref is not None or message.once is not None) and not self._expect(message, rule):
             return
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
         if self._counts.on and not isinstance(decision, Reject):
-            self._observe(type(decision).__name__.lower())
+            self._observe(type(decision).__name__.lower(), decision)
         sent: Receipt | None = None
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
@@ -528,6 +560,8 @@ class Conversation:
 
     def _vetoed(self, veto: Veto, message: ClientMessage | None) -> None:
         """Report to the sender why its message was dropped, if the plugin's veto has a code."""
+        if self._counts.watch is not None:
+            self._counts.watch.stopped()
         answer = None if message is None else message.answer
         if veto.code:
             ref = None if message is None else message.ref
@@ -576,8 +610,18 @@ class Conversation:
             self._host.memory.reconsider(self, self.rule)
 
     def _allowed(self, permits: Permits, verb: Verb, message: ClientMessage | None = None) -> bool:
+        if message is not None and self._counts.watch is not None:
+            return self._judged(permits, verb, message, self._counts.watch)
         may = permits.at_once(verb, self.client.identity)
         return permits.allow(verb, self.question(message), self._host.admitter.failures.add) if may is None else may
+
+    def _judged(self, permits: Permits, verb: Verb, message: ClientMessage, watch: Watch) -> bool:
+        """Return whether the client may send a message, and note what decided that."""
+        if not permits.decides(verb) and not self.client.identity.program:
+            return True
+        judgement = permits.judge_aloud(verb, self.question(message), self._host.admitter.failures.add)
+        watch.judged(verb, judgement)
+        return judgement.allowed
 
     def _forbidden(self, message: ClientMessage, permits: Permits) -> ClientError | None:
         """Return why the client may not send a message, or not to the target that it requests; None if it may."""
@@ -684,7 +728,7 @@ class Conversation:
             self._reject(decision.error, None)
             return
         if self._counts.on:
-            self._observe(type(decision).__name__.lower())
+            self._observe(type(decision).__name__.lower(), decision)
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
         elif isinstance(decision, Deliver):
@@ -736,18 +780,24 @@ class Conversation:
         """Note an error, and tell the sender, unless it has been answered."""
         if self._counts.on:
             self._observe(error.code)
+            if self._counts.watch is not None:
+                self._counts.watch.refused(error)
         if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
 
     def _failed(self, message: ClientMessage) -> None:
         """Tell the sender that its message could not be handled."""
+        if (watch := self._counts.watch) is not None and (way := watch.way_of(self.client, message)) is not None:
+            way.error = _FAILED
         if message.answer is not None:
             message.answer.fail(_FAILED)
         self._say(_FAILED, message.ref, message.answer)
 
-    def _observe(self, outcome: str) -> None:
+    def _observe(self, outcome: str, decision: Decision | None = None) -> None:
         """Count a message; only called while something counts."""
         self._counts.messages[outcome] += 1
+        if decision is not None and self._counts.watch is not None:
+            self._counts.watch.decided(decision)
         observer = self._host.program_observer
         if observer is not None:
             observer.received(self.client.id, self.client.path, outcome)
@@ -807,6 +857,9 @@ class Conversation:
 
     def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
         client = self.client
+        broadcast: Broadcast = SenderBroadcast(self._host.broadcaster, client, message, self.session)
+        if (watch := self._counts.watch) is not None and (way := watch.way_of(client, message)) is not None:
+            broadcast = watch.during(way, broadcast)
         return SignalEvent(
             data=MessageData(
                 message.message,
@@ -826,7 +879,7 @@ class Conversation:
             route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._host.shared,
-            broadcast=SenderBroadcast(self._host.broadcaster, client, message, self.session),
+            broadcast=broadcast,
             _seat=rule.reaction.handler.seat if isinstance(rule.reaction, Call) else None,
         )
 
@@ -892,9 +945,15 @@ class Conversation:
             overdue.end(handling)
             if isinstance(message, ClientMessage):
                 if begun is not None:
-                    self._counts.handled(perf_counter() - begun)
+                    self._note_time(message, perf_counter() - begun)
                 self._drop(message)
             work.end()
+
+    def _note_time(self, message: ClientMessage, seconds: float) -> None:
+        """Note how long a message was handled."""
+        self._counts.handled(seconds)
+        if (watch := self._counts.watch) is not None and (way := watch.way_of(self.client, message)) is not None:
+            way.seconds = seconds
 
     @property
     def _is_void(self) -> bool:

@@ -16,6 +16,7 @@ from signalpost.delivery.target import Receipt
 from signalpost.paths import Place
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import SignalTable
+from signalpost.signals.watching import Watch
 
 UNDECLARED: Final = "undeclared"
 """In place of a pattern: all paths that no signal declares. Patterns begin with a slash."""
@@ -44,6 +45,7 @@ class SignalCounts:
         recovered: values that these were sent because they had missed them.
         times: how many messages handlers took how long for, by `BOUNDS`.
         seconds: that handlers took together.
+        watch: records messages; None while nobody looks at any.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class SignalCounts:
         "seconds",
         "signal",
         "times",
+        "watch",
     )
 
     def __init__(self, signal: str, *, on: bool = False) -> None:
@@ -67,6 +70,7 @@ class SignalCounts:
         self.recoveries: defaultdict[str, int] = defaultdict(int)
         self.times = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
+        self.watch: Watch | None = None
 
     def handled(self, seconds: float) -> None:
         """Count a message that a handler took some time for."""
@@ -95,10 +99,12 @@ class Counts:
     Attributes:
         on: whether anything is counted.
         signals: by their labels. A signal that a reload has removed stays: sums never fall.
+        watch: records messages; None while nobody looks at any.
     """
 
     def __init__(self) -> None:
         self.on = False
+        self.watch: Watch | None = None
         self.signals: dict[str, SignalCounts] = {}
         self._by_path: dict[str | None, SignalCounts] = {}
         self._pattern_of: Callable[[str], str | None] = lambda _path: None
@@ -114,6 +120,12 @@ class Counts:
         self.on = False
         for each in self.signals.values():
             each.on = False
+
+    def watch_by(self, watch: Watch | None) -> None:
+        """Let messages be recorded from now on, or no more. Whoever does also lets them be counted."""
+        self.watch = watch
+        for each in self.signals.values():
+            each.watch = watch
 
     def configure(self, table: SignalTable) -> None:
         """Go by the patterns of another plan from now on."""
@@ -143,6 +155,7 @@ class Counts:
         found = self.signals.get(label)
         if found is None:
             found = self.signals[label] = SignalCounts(label, on=self.on)
+            found.watch = self.watch
         return found
 
 

@@ -254,10 +254,14 @@ class Permits:
         """
         if not self.decides(verb) and not question.identity.program:
             return True
+        return self.judge_aloud(verb, question, tell).allowed
+
+    def judge_aloud(self, verb: Verb, question: Question, tell: Callable[[str], None]) -> Judgement:
+        """Answer a question, with what decided it. The arguments are those of `allow`."""
         judgement = self.judge(verb, question)
         for failure in judgement.failures:
             tell(f"{failure}; so {question.identity} may not {_DOES[verb]} {question.path}")
-        return judgement.allowed
+        return judgement
 
 
 _DOES = {

@@ -1,0 +1,33 @@
+// The table of timers and schedules.
+
+import { button, byId, clock, count, distance, keyed, make, row, text } from "./elements.js";
+
+export function showJobs(jobs, deed) {
+  byId("jobs").hidden = jobs.length === 0;
+  byId("no-jobs").hidden = jobs.length > 0;
+  const now = Date.now() / 1000;
+  const create = (each) => {
+    const made = row("name", "", "", "number", "deeds");
+    made.cells[0].append(make("bdi", "", each.name), make("span", "aside"));
+    const run = button("Run now", () => deed("run", { job: each.name }));
+    run.setAttribute("aria-label", `Run ${each.name} now`);
+    made.cells[4].append(run);
+    return made;
+  };
+  keyed(byId("jobs").tBodies[0], jobs, (each) => each.name, create, (made, each) => {
+    text(made.cells[0].lastChild, each.when || each.kind);
+    text(made.cells[1], each.paused ? "paused" : each.next === null ? "never" : `in ${distance(each.next - now)}`);
+    text(made.cells[2], last(each));
+    made.cells[2].dataset.failed = String(Boolean(each.error));
+    text(made.cells[3], each.failed ? `${count(each.runs)}, ${count(each.failed)} failed` : count(each.runs));
+  });
+}
+
+function last(each) {
+  if (each.running > 0) {
+    return "running";
+  }
+  const at = each.last === null || each.last === undefined ? "" : clock(each.last);
+  const took = typeof each.seconds === "number" ? `, ${each.seconds.toFixed(2)} s` : "";
+  return [at + took, each.node ? `by ${each.node}` : "", each.error ?? ""].filter(Boolean).join(": ") || "–";
+}

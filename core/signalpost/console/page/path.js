@@ -1,0 +1,54 @@
+// The last messages of the path that somebody looks at, each with its way.
+
+import { byId, clock, count, keyed, make, text } from "./elements.js";
+
+const MOST_NAMES = 12;
+
+export function showPath(found, clients, signals) {
+  offer(clients, signals);
+  byId("watched").hidden = byId("unwatch").hidden = found === null;
+  if (found === null) {
+    byId("messages").replaceChildren();
+    return;
+  }
+  text(byId("present"), presence(found.users));
+  byId("none").hidden = found.messages.length > 0;
+  keyed(byId("messages"), found.messages, (each) => each.number, create, update);
+}
+
+/** Offer the paths that there are. */
+function offer(clients, signals) {
+  const plain = signals.map((each) => each.signal).filter((name) => name.startsWith("/") && !name.includes("<"));
+  const paths = new Set([...clients.map((each) => each.path), ...plain]);
+  keyed(byId("paths"), paths, (path) => path, (path) => Object.assign(make("option"), { value: path }), () => {});
+}
+
+function presence(users) {
+  if (users.length === 0) {
+    return "";
+  }
+  const more = users.length > MOST_NAMES ? ` and ${count(users.length - MOST_NAMES)} more` : "";
+  return `Present: ${users.slice(0, MOST_NAMES).join(", ")}${more}`;
+}
+
+function create(each) {
+  const more = make("details");
+  const sender = make("bdi", "sender", each.user ?? each.client);
+  const moment = make("time", "", clock(each.at));
+  const shown = each.text === "" ? "(empty)" : each.text + (each.cut ? " …" : "");
+  more.append(make("summary", "", moment, sender, make("bdi", "text", shown)), make("dl", "way"));
+  const item = make("li", "", more);
+  item.title = `client ${each.client}, ${count(each.size)} bytes`;
+  return item;
+}
+
+function update(item, each) {
+  item.dataset.refused = String(each.refused);
+  const way = item.querySelector(".way");
+  const told = JSON.stringify(each.way);
+  if (way.dataset.told === told) {
+    return;
+  }
+  way.dataset.told = told;
+  way.replaceChildren(...each.way.flatMap(([label, words]) => [make("dt", "", label), make("dd", "", words)]));
+}

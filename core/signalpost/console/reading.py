@@ -1,0 +1,162 @@
+"""What the console reads of a server: JSON for its page, made only when somebody asks."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final
+
+from signalpost import __version__
+from signalpost.config.model import MessageFormat
+from signalpost.console.reloads import ReloadNotes
+from signalpost.delivery.client import Client
+from signalpost.errors import UnavailableError
+from signalpost.node import Node
+from signalpost.paths import path_of
+from signalpost.plan.ways import facts_of, signal_does
+from signalpost.signals.counts import Groups, label_of, views, walk
+from signalpost.signals.watching import Watch, Way
+
+MOST_CLIENTS: Final = 200
+"""Clients, and users of a path, that are shown."""
+
+_SLICE = 500  # clients between two pauses
+
+
+class Reading:
+    """Reads a server.
+
+    Args:
+        node: of it.
+        watch: records messages.
+        reloads: that there were.
+    """
+
+    def __init__(self, node: Node, watch: Watch, reloads: ReloadNotes) -> None:
+        self._node = node
+        self._watch = watch
+        self._reloads = reloads
+
+    async def everything(self, path: str, sought: str) -> Mapping[str, Any]:
+        """Return what the page shows.
+
+        Args:
+            path: whose messages are shown; empty for none.
+            sought: what the ids, users or paths of the clients that are shown contain; empty for all.
+        """
+        node = self._node
+        node.count()
+        groups = await self._groups()
+        return {
+            "version": __version__,
+            "signals": self._signals(groups),
+            "clients": await self._clients(sought),
+            "path": self._path(path) if path else None,
+            "present": node.memory.presence.count,
+            "jobs": list(self._jobs()),
+            "reloads": [
+                {"at": each.at, "told": each.told, "problems": each.problems} for each in self._reloads.newest_first
+            ],
+        }
+
+    async def _groups(self) -> Groups:
+        walking = walk(self._node.hub, self._node.generation.table)
+        while True:
+            try:
+                next(walking)
+            except StopIteration as end:
+                groups: Groups = end.value
+                return groups
+            await asyncio.sleep(0)
+
+    def _signals(self, groups: Groups) -> Sequence[Mapping[str, Any]]:
+        rules = {label_of(rule): rule for rule in self._node.generation.table.rules}
+        return [
+            {
+                "signal": each.signal,
+                "does": signal_does(rules[each.signal]) if each.signal in rules else "",
+                "clients": each.clients,
+                "waiting": each.waiting,
+                "messages": each.messages,
+                "broadcasts": each.broadcasts,
+                "deliveries": each.deliveries,
+            }
+            for each in views(self._node.counts, groups)
+        ]
+
+    async def _clients(self, sought: str) -> Mapping[str, Any]:
+        """Return the clients for which most waits, and how many there are."""
+        found: list[Client] = []
+        for number, client in enumerate(list(self._node.hub.clients.values()), 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            if sought in client.id or sought in client.path or sought in (client.user or ""):
+                found.append(client)
+        shown = nlargest(MOST_CLIENTS, found, key=attrgetter("waiting"))
+        return {"count": len(self._node.hub.clients), "found": len(found), "shown": list(map(shown_client, shown))}
+
+    def _path(self, path: str) -> Mapping[str, Any]:
+        node = self._node
+        known = path_of(node.broadcaster.canonical_path(path)) or path
+        ways = self._watch.look(known)
+        node.counts.watch_by(self._watch)
+        place = node.broadcaster.canonical_path(path)
+        try:
+            users = [user for user, _ in islice(node.memory.presence.users(place), MOST_CLIENTS)]
+        except UnavailableError:  # only other nodes know
+            users = []
+        return {"path": known, "messages": list(map(_shown_way, reversed(ways))), "users": users}
+
+    def _jobs(self) -> Iterator[Mapping[str, Any]]:
+        jobs = self._node.shared.services.jobs
+        if jobs is None:
+            return
+        for name in jobs.names():
+            try:
+                status = jobs.status(name)
+            except LookupError:  # it has not begun yet
+                continue
+            yield {
+                "name": name,
+                "kind": status.kind.value,
+                "runs": status.runs,
+                "running": status.running,
+                "next": None if status.next_run is None else status.next_run.timestamp(),
+                "error": status.last_error,
+                "paused": status.paused,
+            }
+
+
+def shown_client(client: Client) -> Mapping[str, Any]:
+    """Return a client for the page."""
+    return {
+        "id": client.id,
+        "user": client.user,
+        "path": client.path,
+        "endpoint": client.endpoint.name,
+        "protocol": client.encoding.codec.name,
+        "groups": sorted(client.groups),
+        "waiting": client.waiting,
+    }
+
+
+def _shown_way(way: Way) -> Mapping[str, Any]:
+    raw = way.binary or way.rule.config.format is MessageFormat.RAW
+    text = way.payload.decode(errors="replace") if not way.binary else f"{way.size:,} bytes of binary data"
+    return {
+        "number": way.number,
+        "at": way.at,
+        "client": way.client,
+        "user": way.user,
+        "text": text,
+        "size": way.size,
+        "cut": not raw and way.size > len(way.payload),
+        "refused": way.error is not None,
+        "way": list(_pairs(facts_of(way))),
+    }
+
+
+def _pairs(facts: Iterable[tuple[str, str]]) -> Iterator[Sequence[str]]:
+    for label, text in facts:
+        yield label, text[:1_000]
