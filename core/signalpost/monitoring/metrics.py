@@ -173,6 +173,7 @@ def _of_backplane(readings: Readings) -> Iterator[Metric]:
     if backplane is None:
         return
     yield _gauge("backplane_up", "1 while the backplane is there, else 0.", float(backplane.here))
+    yield _gauge("backplane_seconds", "How long the last beat took through it and back.", backplane.seconds)
     yield _gauge("backplane_waiting_bytes", "Bytes that wait until the backplane has taken them.", backplane.waiting)
     yield _counter("backplane_missed", "Values that this node has missed.", (), (((), backplane.missed),))
     yield _counter("backplane_healed", "Holes in histories that were filled.", (), (((), backplane.healed),))
