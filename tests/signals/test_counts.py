@@ -1,5 +1,8 @@
 """What a node counts of its signals, and `Node.signals`, by which it is read in the process."""
 
+import asyncio
+
+import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,8 +56,8 @@ def test_what_is_remembered_of_paths_is_bounded():
     for number in range(_MOST_PATHS + 10):
         made.at(f"/undeclared/{number}")
     made.at("/" + "x" * _LONGEST_PATH)
-    assert len(made._by_path) <= _MOST_PATHS
-    assert all(len(path) <= _LONGEST_PATH for path in made._by_path)
+    assert len(made.by_path) <= _MOST_PATHS
+    assert all(len(path) <= _LONGEST_PATH for path in made.by_path)
 
 
 @given(st.lists(st.floats(0, 100)))
@@ -79,6 +82,32 @@ async def test_a_node_tells_what_its_signals_do_to_whoever_asks():
         after = {each.signal: each for each in node.signals()}["/rooms/<room>"]
         assert (after.messages, after.broadcasts, after.deliveries, after.waiting) == (3, 3, 6, 0)
         assert not any(each.clients for each in node.signals() if each.signal == "/chat")
+
+
+async def test_a_client_that_came_for_one_message_is_no_client_of_the_signal():
+    text = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}]
+signals: [{path: /slow, handler: slow}]
+"""
+    plugin = """
+import asyncio
+from signalpost import signal
+
+@signal("slow")
+async def slow(event):
+    event.state["begun"] = True
+    while not event.state.get("may end"):
+        await asyncio.sleep(0)
+"""
+    async with serve(text, plugins={"slow": plugin}) as app, httpx.AsyncClient(trust_env=False) as http:
+        node = app.server.node
+        posted = asyncio.create_task(http.post(app.url("web") + "/slow", json={"message": "hi"}))
+        while not node.state.get("begun"):  # noqa: ASYNC110 - the handler says so
+            await asyncio.sleep(0)
+        assert len(node.hub.clients) == 1
+        assert [each.clients for each in node.signals()] == [0]
+        node.state["may end"] = True
+        assert (await posted).is_success
 
 
 async def test_nothing_is_counted_before_somebody_asks():

@@ -8,7 +8,6 @@ makes.
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -42,7 +41,6 @@ def families(readings: Readings, groups: Groups) -> list[Metric]:
         *_of_backplane(readings),
         *_of_jobs(readings),
         *_of_server(readings),
-        *ProcessCollector(registry=None).collect(),
     ]
 
 
