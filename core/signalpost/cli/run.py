@@ -37,6 +37,7 @@ from signalpost.observe import LOG, DebugLog
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
 from signalpost.server import Server
+from signalpost.systemd import Notifier, Unit
 from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are created before the collector runs
@@ -45,6 +46,7 @@ _SAID_AGAIN = 5.0  # seconds between two checks of what is left
 _BLOCKED_AFTER = 1.0  # seconds in which any loop finishes a turn
 _MOST_SAID = 5  # items that are waited for, in one line
 _LONGEST = 200  # characters of one: clients choose the paths that they connect to
+_SHUTDOWN = 15.0  # seconds in which plugins are shut down and files written, once all that is waited for has ended
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
@@ -66,13 +68,16 @@ def run_server(
     """
     open_streams()  # a plugin may have closed them on import
     configure_logging(log, masked_by_command())
+    unit = Unit.from_environment(os.environ)
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, screen=screen, access=log.access)
+            serving = serve(
+                plan, signals, wishes, unit, show=show, check_sends=check_sends, screen=screen, access=log.access
+            )
             runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
@@ -174,6 +179,7 @@ async def serve(
     plan: Plan,
     signals: ProcessSignals,
     wishes: Wishes,
+    unit: Unit,
     *,
     show: bool,
     check_sends: bool = False,
@@ -189,10 +195,10 @@ async def serve(
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
     seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
-    server = Server(plan, seams=seams, control=listening)
+    server = Server(plan, seams=seams, control=listening, passed=unit.passed)
+    further = () if listening else (str(control),)
     try:
-        further = () if listening else (str(control),)
-        await _serve(server, Recorder(file), signals, wishes, show=show, further=further, line=line)
+        await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further, line=line)
     finally:
         if isinstance(control, ControlSocket):
             control.remove()
@@ -203,6 +209,7 @@ async def _serve(
     record: Recorder,
     signals: ProcessSignals,
     wishes: Wishes,
+    notifier: Notifier,
     *,
     show: bool,
     further: Sequence[str],
@@ -211,7 +218,7 @@ async def _serve(
     """Serve as `serve` does; `further` are notes that are none of the plan's."""
     plan = server.plan
     told, asked = signals.event(), signals.reload_event()
-    reloader = Reloader(server, record, asked, wishes)
+    reloader = Reloader(server, record, asked, wishes, notifier)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
@@ -225,11 +232,14 @@ async def _serve(
             open_page(server.endpoints)
         if line is not None:
             line.start(lambda: server.clients, lambda: reloader.problems)
+    notifier.ready("serving " + ", ".join(endpoint.url for endpoint in server.endpoints))
+    notifier.watch(asyncio.get_running_loop().call_later)
     with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
     await told.wait()
     if line is not None:
         line.end()
+    notifier.stopping(server.plan.config.limits.drain + _SHUTDOWN)
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
     await _stop(server)
