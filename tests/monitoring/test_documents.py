@@ -5,6 +5,8 @@ from pathlib import Path
 
 from prometheus_client.core import HistogramMetricFamily
 
+from signalpost.actions.builtin import BUILT_IN
+from signalpost.config.load import parse_config
 from signalpost.monitoring.metrics import families
 from signalpost.testing import serve
 
@@ -49,3 +51,13 @@ async def test_every_alarm_names_a_metric_that_there_is():
     used = {name.removesuffix("_bucket") for name in re.findall(r"signalpost_\w+", alarms)}
     assert used
     assert used <= told
+
+
+def test_the_files_of_the_document_are_sound_and_show_metrics_to_this_machine_alone(tmp_path):
+    files = [block for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", DOCUMENT.read_text()) if "endpoints:" in block]
+    read = [parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN) for text in files]
+    assert [config.monitor.metrics.endpoint for config in read] == ["ops", "ops"]
+    assert [[note.partition(" is at")[0] for note in config.notes] for config in read] == [
+        [],
+        ["routes.yaml:7: /health"],
+    ]
