@@ -487,6 +487,19 @@ def clients_command(file: str, **whom: str | None) -> None:
     show_clients(file, **whom)
 
 
+@cli.command("jobs")
+@RUNNING
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each job.")
+def jobs_command(file: str, *, as_json: bool) -> None:
+    """Show the jobs of the running server: when each ran last and runs next, how long it took, and what failed.
+
+    Without a server it is shown what the file says of them.
+    """
+    from signalpost.cli.jobs import show_jobs
+
+    show_jobs(file, as_json=as_json)
+
+
 @cli.command("new", cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
