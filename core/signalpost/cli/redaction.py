@@ -15,8 +15,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Authorization: Bearer …; Cookie: …, up to the end of the line as a head, a repr or JSON writes it.
     (
         re.compile(
-            r"(?i)(?<![\w.])((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|signalpost-session)"
-            r"""(["']?\s*[:=]\s*b?["']?)[^\s"'\\][^"'\r\n\\]*"""
+            r"(?i)(?:(?<![\w.])|(?<=\\n))((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|signalpost-session)"
+            r"""(["']?\s*[:=]\s*(?:b?["'])?)[^\s"'\\][^"'\r\n\\]*"""
         ),
         rf"\1\2{MARK}",
     ),
