@@ -3,6 +3,7 @@
 A command imports what it needs when it runs, since imports would take most of the time of `signalpost --version`.
 """
 
+import gc
 import shlex
 import sys
 from http import HTTPMethod
@@ -27,6 +28,7 @@ from signalpost.cli.parameters import (
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
+_MANY = 100_000  # objects that are created before the collector runs
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 STYLES = ("text", "json", "github")
@@ -82,8 +84,19 @@ def cli() -> None:
 @click.option(
     "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
 )
+@click.option(
+    "--status/--no-status", default=True, help="Whether a terminal has a line about clients, messages and problems."
+)
 def run_command(
-    file: str, *, watch: bool, host: str | None, port: int | None, show: bool, check_sends: bool, **log: Any
+    file: str,
+    *,
+    watch: bool,
+    host: str | None,
+    port: int | None,
+    show: bool,
+    check_sends: bool,
+    status: bool,
+    **log: Any,
 ) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
@@ -95,13 +108,15 @@ def run_command(
     from signalpost.cli.logkeep import LogOptions, begin_records
     from signalpost.cli.reload import Wishes
     from signalpost.cli.run import run_server
+    from signalpost.cli.screen import screen_of_process
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
     options = LogOptions.of(**log)
-    with begin_records(options):
+    with screen_of_process(wanted=status) as screen, begin_records(options):
         plan = load(file, listening, apart=False)
-        run_server(plan, options, Wishes(watch, since, home, listening), show=show, check_sends=check_sends)
+        wishes = Wishes(watch, since, home, listening)
+        run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
 
 
 @cli.command("check")
@@ -550,6 +565,8 @@ def reference_command() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # What is imported and loaded is no garbage: to look for some would take a sixth of the time of `check`.
+    gc.set_threshold(_MANY)
     open_streams()
     try:
         cli(prog_name="signalpost")

@@ -21,6 +21,7 @@ from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.plugins.datafiles import is_own
 from signalpost.server import Reloaded, Server
+from signalpost.systemd import Notifier
 
 KEPT = "not reloaded: the app goes on as it was"
 
@@ -58,13 +59,21 @@ class Reloader:
         record: of what it serves.
         asked: set when a reload is requested.
         wishes: of the command.
+        notifier: is told how each reload went.
+
+    Attributes:
+        problems: of the last reload; 0 if its plan is served.
     """
 
-    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes) -> None:
+    def __init__(
+        self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes, notifier: Notifier
+    ) -> None:
+        self.problems = 0
         self._server = server
         self._record = record
         self._asked = asked
         self._wishes = wishes
+        self._notifier = notifier
         self._pace = Pace()
         self._files = AppFiles(frozenset())
         self._stamps: Stamps = {}
@@ -124,6 +133,16 @@ class Reloader:
         return True
 
     async def _reload(self) -> None:
+        """Reload, and say how that went; whoever waits for the end of the reload is told of every end."""
+        status = KEPT
+        self._notifier.reloading()
+        try:
+            status = await self._attempt()
+        finally:
+            self._notifier.ready(status)
+
+    async def _attempt(self) -> str:
+        """Reload, or print why not; return the outcome in a line."""
         server = self._server
         connections = server.plan.config.limits.connections
         try:
@@ -131,14 +150,20 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
+            self.problems = len(error.problems)
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             say_problems(error.problems)
             say(KEPT, err=True, failed=True)
+            more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+            return f"{KEPT}: {error.problems[0]}{more}"
         except (OperatorError, PluginError) as error:
+            self.problems = 1
             say(f"signalpost: {error}", err=True, failed=True)
             say(KEPT, err=True, failed=True)
+            return f"{KEPT}: {error}"
         else:
+            self.problems = 0
             with standing("this is reloaded, but what follows it has failed"):
                 keep_log()
                 await self._follow(AppFiles.of(plan))
@@ -146,6 +171,7 @@ class Reloader:
                 await asyncio.to_thread(self._record.write, plan)
                 if plan.config.limits.connections != connections:
                     raise_limit(plan.config.limits.connections)
+            return str(done)
 
     def _say(self, plan: Plan, done: Reloaded) -> None:
         say(str(done))

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import webbrowser
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,18 +16,20 @@ from typing import Any
 
 from signalpost.accesslog import log_access
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
+from signalpost.cli.browser import open_page
 from signalpost.cli.controlsocket import ControlSocket
 from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.saying import say, say_notes
+from signalpost.cli.screen import Screen
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.sendslog import SendsLog
 from signalpost.cli.standing import standing
+from signalpost.cli.status import StatusLine
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
-from signalpost.config.model import EndpointConfig
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.node import Seams
@@ -36,6 +37,7 @@ from signalpost.observe import LOG, DebugLog
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
 from signalpost.server import Server
+from signalpost.systemd import Notifier, Unit
 from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are created before the collector runs
@@ -44,10 +46,13 @@ _SAID_AGAIN = 5.0  # seconds between two checks of what is left
 _BLOCKED_AFTER = 1.0  # seconds in which any loop finishes a turn
 _MOST_SAID = 5  # items that are waited for, in one line
 _LONGEST = 200  # characters of one: clients choose the paths that they connect to
+_SHUTDOWN = 15.0  # seconds in which plugins are shut down and files written, once all that is waited for has ended
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
+def run_server(
+    plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
+) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
@@ -56,19 +61,23 @@ def run_server(plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
         check_sends: whether a value that ``sends`` of a signal does not allow is logged.
+        screen: shows a line about the server; None for no line.
 
     Raises:
         OperatorError: the server cannot start.
     """
     open_streams()  # a plugin may have closed them on import
     configure_logging(log, masked_by_command())
+    unit = Unit.from_environment(os.environ)
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, access=log.access)
+            serving = serve(
+                plan, signals, wishes, unit, show=show, check_sends=check_sends, screen=screen, access=log.access
+            )
             runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
@@ -170,33 +179,46 @@ async def serve(
     plan: Plan,
     signals: ProcessSignals,
     wishes: Wishes,
+    unit: Unit,
     *,
     show: bool,
     check_sends: bool = False,
+    screen: Screen | None = None,
     access: bool = False,
 ) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
-    observer = DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None
+    logs = LOG.isEnabledFor(logging.DEBUG)
+    line = None if screen is None else StatusLine(screen, logs=logs)
+    observer = line.tally if line is not None else DebugLog() if logs else None
     file = str(plan.config.folder / Path(plan.config.file).name)
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
     seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
-    server = Server(plan, seams=seams, control=listening)
+    server = Server(plan, seams=seams, control=listening, passed=unit.passed)
+    further = () if listening else (str(control),)
     try:
-        await _serve(server, Recorder(file), signals, wishes, show=show, further=() if listening else (str(control),))
+        await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further, line=line)
     finally:
         if isinstance(control, ControlSocket):
             control.remove()
 
 
 async def _serve(
-    server: Server, record: Recorder, signals: ProcessSignals, wishes: Wishes, *, show: bool, further: Sequence[str]
+    server: Server,
+    record: Recorder,
+    signals: ProcessSignals,
+    wishes: Wishes,
+    notifier: Notifier,
+    *,
+    show: bool,
+    further: Sequence[str],
+    line: StatusLine | None,
 ) -> None:
     """Serve as `serve` does; `further` are notes that are none of the plan's."""
     plan = server.plan
     told, asked = signals.event(), signals.reload_event()
-    reloader = Reloader(server, record, asked, wishes)
+    reloader = Reloader(server, record, asked, wishes, notifier)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
@@ -208,9 +230,16 @@ async def _serve(
         say_notes(further)
         if show:
             open_page(server.endpoints)
+        if line is not None:
+            line.start(lambda: server.clients, lambda: reloader.problems)
+    notifier.ready("serving " + ", ".join(endpoint.url for endpoint in server.endpoints))
+    notifier.watch(asyncio.get_running_loop().call_later)
     with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
     await told.wait()
+    if line is not None:
+        line.end()
+    notifier.stopping(server.plan.config.limits.drain + _SHUTDOWN)
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
     await _stop(server)
@@ -273,39 +302,3 @@ def _announce(plan: Plan, server: Server) -> None:
         say(line)
     say_notes(plan.notes)
     sys.stdout.flush()
-
-
-_EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened on, which no browser can ask for
-
-
-def open_page(endpoints: Sequence[EndpointConfig]) -> None:
-    """Open the first http or https endpoint with a port in a browser; if there is none, print that and continue."""
-    served = [endpoint for endpoint in endpoints if endpoint.serves_routes]
-    pages = [endpoint for endpoint in served if not endpoint.socket]
-    if not pages:
-        why = (
-            "pages are at a Unix socket only, which no browser asks: open the address of the proxy in front of it"
-            if served
-            else "there is no http or https endpoint, so there is no page"
-        )
-        say(f"note: --open: {why}")
-        return
-    first = pages[0]
-    url = first.url_at("localhost" if first.address in _EVERYWHERE else first.address) + "/"
-    if not _has_browser():
-        say(f"note: --open: no browser is found here; the page is {url}")
-        return
-    # A browser may be slow, and one set by BROWSER may not return; a server that stops waits for neither.
-    Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-
-
-def _has_browser() -> bool:
-    """Return whether there is a browser with its own window: one in this terminal would disturb the server."""
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return False
-    in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
-        browser, webbrowser.BackgroundBrowser
-    )
-    return bool(os.environ.get("BROWSER")) or not in_terminal
