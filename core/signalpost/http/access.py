@@ -19,7 +19,8 @@ HANDSHAKE, REQUEST = "handshake", "request"
 def note_answer(access: AccessLog, request: Request[Any, Any], status: int, seconds: float | None) -> None:
     """Log the answer to a request, or to what could not be read as one."""
     if request.method == _NO_METHOD:
-        address = "" if request.transport is None else peer_of(request.transport)[0]
+        transport: Any = request.transport  # none, if the client has gone
+        address = "" if transport is None else peer_of(transport)[0]
         access(Access(REQUEST, "", status, None, address), Subject())
         return
     headers = request.headers
