@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -150,6 +151,15 @@ def test_each_field_is_described():
 
     Draft202012Validator.check_schema(SCHEMA)
     assert [name for name, field in fields(SCHEMA) if not field.get("description", "").endswith(".")] == []
+
+
+def test_the_page_for_operators_names_each_field_and_its_example_is_a_line():
+    page = (Path(__file__).parents[2] / "core/docs/logging.md").read_text()
+    (example,) = re.findall(r"```json\n(.*)\n```", page)
+    JUDGE.validate(json.loads(example))
+    named = set(re.findall(r"`(\w+)`", "\n".join(line for line in page.splitlines() if line.startswith("| `"))))
+    wanted = {*SCHEMA["properties"], *SCHEMA["properties"]["access"]["properties"]}
+    assert wanted - named == set()
 
 
 def json_lines(text):
