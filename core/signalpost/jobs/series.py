@@ -66,7 +66,7 @@ class Series:
     ) -> None:
         self.job = job
         self._claims = claims
-        self._observer = observer
+        self.observer = observer
         self.work = work
         self.moments = moments
         self.begun = 0
@@ -208,8 +208,8 @@ class Series:
             self.last_failed = event.due
         if self.last is run:  # else a later one has begun
             self.last = replace(run, seconds=seconds, error=self.last_error if failed else None)
-        if self._observer is not None:
-            self._observer.job_ran(self.job.name, seconds, failed=failed)
+        if self.observer is not None:
+            self.observer.job_ran(self.job.name, seconds, failed=failed)
 
     async def _attempt(self, event: TickEvent) -> bool:
         """Execute a run; return whether it ended without a failure, and report a failure."""
