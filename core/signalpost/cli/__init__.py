@@ -113,7 +113,8 @@ def run_command(
 
     listening = Listening(host, port)
     options = LogOptions.of(**log)
-    with screen_of_process(wanted=status) as screen, begin_records(options):
+    # A program reads the log, even on a terminal.
+    with screen_of_process(wanted=status and not options.as_json) as screen, begin_records(options):
         plan = load(file, listening, apart=False)
         wishes = Wishes(watch, since, home, listening)
         run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
