@@ -191,6 +191,7 @@ def test_problems_of_the_file_are_a_record_each(write, process, ended):
     assert sorted(record["message"].partition(": ")[0] for record in records) == ["routes.yaml:4:29", "routes.yaml:5:1"]
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_a_record(write, process, run, ended):
     write("signals: [{path: /}]")
     port = run().urls["web"].rpartition(":")[2]
@@ -202,6 +203,7 @@ def test_a_port_that_is_taken_is_a_record(write, process, run, ended):
     assert "signalpost: " in record["message"]
 
 
+@pytest.mark.slow
 def test_a_reload_and_its_problems_are_records(write, process, ended):
     write("signals: [{path: /}]")
     server = process("run", "--log-format", "json", "--no-watch")
@@ -232,6 +234,7 @@ def test_an_unknown_format_in_the_environment_is_refused_with_those_there_are(wr
     assert "'text', 'json'" in err
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_a_word_of_the_format_changes_no_key_and_no_level(write, folder, process, ended):
     (folder / "secrets.yaml").write_text("word: info\nother: message\nmore: signalpost\n")
     write("constants: {a: !secret word, b: !secret other, c: !secret more}\nsignals: [{path: /}]")
