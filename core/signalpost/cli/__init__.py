@@ -4,8 +4,10 @@ A command imports what it needs when it runs, since imports would take most of t
 """
 
 import gc
+import os
 import shlex
 import sys
+from collections.abc import Callable
 from http import HTTPMethod
 from pathlib import Path
 from time import time_ns
@@ -35,7 +37,28 @@ METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=Fa
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 CHECK = click.option("--check", is_flag=True, help="Write nothing; the exit code is 1 if the file is another.")
-AS_PERSON = click.option("--as", "person", metavar="PERSON", help="Ask as one of the people in auth, or as guest.")
+
+
+def _proposed(what: str, *arguments: Any) -> Callable[..., list[Any]]:
+    """Return what shell completion calls for a parameter, which reads the file."""
+
+    def propose(ctx: click.Context, _param: click.Parameter, begun: str) -> list[Any]:
+        from signalpost.cli import completion
+
+        return [each for each in getattr(completion, what)(ctx, *arguments) if each.value.startswith(begun)]
+
+    return propose
+
+
+SIGNALS = _proposed("paths", ("signals",))
+PATHS = _proposed("paths", ("signals", "routes"))
+AS_PERSON = click.option(
+    "--as",
+    "person",
+    metavar="PERSON",
+    shell_complete=_proposed("people"),
+    help="Ask as one of the people in auth, or as guest.",
+)
 
 
 HEADER = click.option(
@@ -187,7 +210,7 @@ def plan_command(file: str, against: str | None, cluster: bool) -> None:
 
 
 @cli.command("explain")
-@click.argument("path")
+@click.argument("path", shell_complete=PATHS)
 @FILE
 @click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
 @AS_PERSON
@@ -204,7 +227,7 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
 
 
 @cli.command("try")
-@click.argument("path")
+@click.argument("path", shell_complete=PATHS)
 @click.argument("message", required=False)
 @FILE
 @click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE, if any, as its body.")
@@ -217,7 +240,12 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
     help="Another client: its id, user, path, groups. May be repeated; without it, there is one on PATH, and one not.",
 )
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
-@click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
+@click.option(
+    "--endpoint",
+    metavar="NAME",
+    shell_complete=_proposed("names", "endpoints"),
+    help="The endpoint where all are connected.",
+)
 @AS_PERSON
 @click.option("--call", is_flag=True, help="Call plugins too: they do what they do, and are started before.")
 def try_command(file: str, **asked: Any) -> None:
@@ -417,7 +445,7 @@ RUNNING = click.option(
 @click.argument("client", required=False)
 @RUNNING
 @click.option("--user", metavar="NAME", help="The clients of this user.")
-@click.option("--path", help="The clients on this path.")
+@click.option("--path", shell_complete=SIGNALS, help="The clients on this path.")
 @click.option("--group", metavar="NAME", help="The clients of this group.")
 @click.option("--ban", type=Duration(), help="Let nobody of --user in for so long, such as 1h.")
 @click.option("--reason", metavar="TEXT", help="What they are told.")
@@ -480,7 +508,7 @@ def revoke_command(file: str, *, lift: bool, listed: bool, **what: Any) -> None:
 @cli.command("clients")
 @RUNNING
 @click.option("--user", metavar="NAME", help="Only those of this user.")
-@click.option("--path", help="Only those on this path.")
+@click.option("--path", shell_complete=SIGNALS, help="Only those on this path.")
 @click.option("--group", metavar="NAME", help="Only those of this group.")
 def clients_command(file: str, **whom: str | None) -> None:
     """Show who is connected to the running server."""
@@ -491,7 +519,13 @@ def clients_command(file: str, **whom: str | None) -> None:
 
 @cli.command("new", cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
+@click.option(
+    "--from",
+    "starter",
+    type=Starter(),
+    shell_complete=_proposed("starters_of"),
+    help="The app to begin with: one of those below.",
+)
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
 def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
@@ -535,6 +569,22 @@ def reference_command() -> None:
     from signalpost.cli.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+@cli.command("completion")
+@click.argument("shell", required=False, type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str | None) -> None:
+    """Print a script that completes commands and options with Tab.
+
+    It also completes files, paths of signals and routes, names of endpoints, people and starters. SHELL is yours, from
+    the environment, unless you name another. For the shell that runs: eval "$(signalpost completion bash)", in fish
+    signalpost completion fish | source.
+    """
+    from signalpost.cli.completion import script, shell_of
+
+    root = ctx.find_root()
+    click.echo(script(shell or shell_of(dict(os.environ)), root.command, str(root.info_name)))
 
 
 def main() -> None:
