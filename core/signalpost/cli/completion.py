@@ -4,16 +4,15 @@ Proposals come from the text of routes.yaml alone: no plugin is imported, and no
 read proposes nothing, since a line of the shell is no place for its problems.
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from signalpost.errors import ConfigError, OperatorError
+from signalpost.cli.appfile import AppFile
+from signalpost.errors import OperatorError
 
 SHELLS = ("bash", "zsh", "fish")
 _PARAMETER = re.compile(r"<([^:>]+)(:int)?(?::[^>]*)?>")
@@ -47,7 +46,7 @@ def paths(ctx: click.Context, what: Iterable[str]) -> Iterator[CompletionItem]:
     """
     app = _app(ctx)
     for section in what:
-        for item in _mappings(app.get(section)):
+        for item in app.items(section):
             path = item.get("path")
             if isinstance(path, str):
                 yield CompletionItem(_PARAMETER.sub(_instance, path), help=f"{section.removesuffix('s')} {path}")
@@ -61,16 +60,13 @@ def _instance(parameter: re.Match[str]) -> str:
 def people(ctx: click.Context) -> Iterator[CompletionItem]:
     """Yield the imagined people of the file."""
     yield CompletionItem("guest", help="who says nothing of themselves")
-    auth = _app(ctx).get("auth")
-    known = auth.get("people") if isinstance(auth, dict) else None
-    if isinstance(known, dict):
-        yield from (CompletionItem(str(name)) for name in known)
+    yield from map(CompletionItem, _app(ctx).people())
 
 
 def names(ctx: click.Context, *sections: str) -> Iterator[CompletionItem]:
     """Yield the names of endpoints, timers, schedules and the like."""
     for section in sections:
-        for item in _mappings(_app(ctx).get(section)):
+        for item in _app(ctx).items(section):
             if isinstance(name := item.get("name"), str):
                 yield CompletionItem(name, help=section.removesuffix("s"))
 
@@ -82,23 +78,5 @@ def starters_of(_ctx: click.Context) -> Iterator[CompletionItem]:
     yield from (CompletionItem(name, help=what) for name, what in starters().items())
 
 
-def _mappings(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        yield from (each for each in value if isinstance(each, dict))
-
-
-def _app(ctx: click.Context) -> dict[str, Any]:
-    """Return what the file says; nothing if it cannot be read."""
-    from signalpost.yaml.disk import read_text
-    from signalpost.yaml.nodes import plain
-    from signalpost.yaml.surroundings import Surroundings
-    from signalpost.yaml.tree import read_tree
-
-    file = Path(ctx.params.get("file") or "routes.yaml")
-    outside = Surroundings(file.absolute().parent, str(file), os.environ)
-    try:
-        root = read_tree(read_text(file, str(file)).removeprefix("\ufeff"), str(file), outside).root
-    except (ConfigError, OSError):
-        return {}
-    data = None if root is None else plain(root)
-    return data if isinstance(data, dict) else {}
+def _app(ctx: click.Context) -> AppFile:
+    return AppFile.read(ctx.params.get("file") or "routes.yaml")

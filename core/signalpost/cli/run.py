@@ -22,7 +22,7 @@ from signalpost.cli.controlsocket import ControlSocket
 from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.output import show_notes
-from signalpost.cli.record import Recorder
+from signalpost.cli.record import Recorder, read_record
 from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.screen import Screen
 from signalpost.cli.secrets import masked_by_command
@@ -31,6 +31,7 @@ from signalpost.cli.standing import standing
 from signalpost.cli.status import StatusLine
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
+from signalpost.errors import ListenError, OperatorError
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.node import Seams
@@ -192,9 +193,19 @@ async def serve(
     try:
         further = () if listening else (str(control),)
         await _serve(server, Recorder(file), signals, wishes, show=show, further=further, line=line)
+    except ListenError as error:
+        raise ListenError(f"{error}{_who_serves(file, plan.config.file)}") from None
     finally:
         if isinstance(control, ControlSocket):
             control.remove()
+
+
+def _who_serves(file: str, name: str) -> str:
+    """Return which process serves a file already: it is probably the one that has the port; nothing if none does."""
+    with suppress(OperatorError):
+        if record := read_record(file):
+            return f"; process {record.process} serves {name} already"
+    return ""
 
 
 async def _serve(
