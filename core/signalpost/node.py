@@ -12,6 +12,7 @@ from itertools import chain
 from time import time
 from typing import TYPE_CHECKING
 
+from signalpost.accesslog import AccessLog
 from signalpost.admitting import Admitter
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.backplanes.backplane import Backplane
@@ -89,6 +90,7 @@ class Seams:
         codecs: of additional subprotocols.
         admission: hooks called for each client, one after the other.
         observer: notified of what happens.
+        access: called with each answered handshake and request, and whom it is about. None costs nothing.
         unexpected: called with each value that clients receive and the key ``sends`` of their signal does not allow.
             None checks nothing, and costs nothing.
         clock: returns the seconds since 1970, by which identities end; None is the system's.
@@ -99,6 +101,7 @@ class Seams:
     codecs: Sequence[Codec] = ()
     admission: Sequence[AdmissionHook] = ()
     observer: Observer | None = None
+    access: AccessLog | None = None
     unexpected: Callable[[UnexpectedValue], None] | None = None
     clock: Callable[[], float] | None = None
 

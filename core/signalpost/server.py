@@ -46,6 +46,7 @@ from signalpost.sockets.keepalive import SILENCE, Keepalive
 from signalpost.sockets.reload import ClientReload, ReloadedClients
 from signalpost.sockets.services import ClientConnection, SocketServices
 from signalpost.state.state import State
+from signalpost.systemd import PassedSockets
 
 LOG = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Server:
         seams: parts of the node that a program supplies.
         pace: time and chance for feeds; by default the system's.
         control: listens for commands; the server closes it. None for no commands.
+        passed: sockets that it serves instead of binding some; it leaves these open.
 
     Attributes:
         plan: that it runs.
@@ -95,6 +97,7 @@ class Server:
         pace: Pace | None = None,
         *,
         control: socket.socket | None = None,
+        passed: PassedSockets | None = None,
     ) -> None:
         self.plan = plan
         self.node: Node
@@ -102,6 +105,7 @@ class Server:
         self._seams = seams
         self._pace = pace
         self._listening = control
+        self._passed = passed or PassedSockets()
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
         self._listeners: list[Listener] = []
@@ -177,7 +181,7 @@ class Server:
         """
         config = self.plan.config
         refuse_without_package(config)
-        ports = bind_ports(config.endpoints, config.source)
+        ports = bind_ports(config.endpoints, config.source, passed=self._passed)
         try:
             state = State.open(config.state, config.source)
             try:
@@ -255,7 +259,7 @@ class Server:
             keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
-            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop),
+            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop, self._seams.access),
             inbound=inbound,
         )
         for port in ports:
@@ -312,7 +316,11 @@ class Server:
             reload: ListenerReload | None = None
             try:
                 reload = ListenerReload(
-                    self._listeners, plan, self._sockets, lambda port: self._routes_at(port, generation)
+                    self._listeners,
+                    plan,
+                    self._sockets,
+                    lambda port: self._routes_at(port, generation),
+                    self._passed,
                 )
                 await reload.prepare()
                 held = old.limits.handlers if generation.plugins.is_replacing else 0

@@ -265,3 +265,9 @@ def on_terminal(folder):
     yield start
     for each in started:
         each.close()
+
+
+@pytest.fixture
+def serving():
+    """Read what a process of `signalpost run` prints until it serves."""
+    return Running

@@ -22,6 +22,7 @@ from signalpost.cli.status import LoggingTally, Tally, status_text
 from signalpost.config.endpoints import Listening
 from signalpost.plan import load_plan
 from signalpost.server import Server
+from signalpost.systemd import Unit
 
 ERASE = b"\x1b[K"
 IDLE = "0 clients; 0 messages/s in, 0/s out"
@@ -232,14 +233,15 @@ async def test_messages_are_counted_only_for_a_line(write, folder, monkeypatch, 
     observers = []
 
     class Watched(Server):
-        def __init__(self, plan, *, seams, control):
+        def __init__(self, plan, *, seams, **others):
             observers.append(seams.observer)
-            super().__init__(plan, seams=seams, control=control)
+            super().__init__(plan, seams=seams, **others)
 
     write("signals: [{path: /}]")
     monkeypatch.setattr(running, "Server", Watched)
     wishes = Wishes(watch=False, since=time_ns(), home=folder, listening=Listening())
-    await running.serve(load_plan("routes.yaml"), Stopped(), wishes, show=False, screen=paper[0] if seen else None)
+    screen = paper[0] if seen else None
+    await running.serve(load_plan("routes.yaml"), Stopped(), wishes, Unit(), show=False, screen=screen)
     assert [observer is not None for observer in observers] == [seen]
 
 

@@ -32,6 +32,7 @@ from signalpost.errors import ConfigError
 
 _MANY = 100_000  # objects that are created before the collector runs
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
@@ -85,6 +86,16 @@ def cli() -> None:
 @click.option(
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
 )
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(LOG_FORMATS),
+    envvar="LOG_FORMAT",
+    show_envvar=True,
+    help="Lines for people, or an object of JSON a line for programs.",
+)
+@click.option("--access-log", is_flag=True, help="Log each handshake and request, without query and body.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
 @click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
 @click.option(
@@ -102,13 +113,13 @@ def cli() -> None:
 def run_command(
     file: str,
     *,
-    log_level: str,
     watch: bool,
     host: str | None,
     port: int | None,
     show: bool,
     check_sends: bool,
     status: bool,
+    **log: Any,
 ) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
@@ -117,16 +128,18 @@ def run_command(
     """
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
+    from signalpost.cli.logkeep import LogOptions, begin_records
     from signalpost.cli.reload import Wishes
     from signalpost.cli.run import run_server
     from signalpost.cli.screen import screen_of_process
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
-    with screen_of_process(wanted=status) as screen:
+    options = LogOptions.of(**log)
+    with screen_of_process(wanted=status) as screen, begin_records(options):
         plan = load(file, listening, apart=False)
         wishes = Wishes(watch, since, home, listening)
-        run_server(plan, log_level, wishes, show=show, check_sends=check_sends, screen=screen)
+        run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
 
 
 @cli.command("check")

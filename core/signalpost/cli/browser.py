@@ -5,8 +5,7 @@ import webbrowser
 from collections.abc import Sequence
 from threading import Thread
 
-import click
-
+from signalpost.cli.saying import say
 from signalpost.config.model import EndpointConfig
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened on, which no browser can ask for
@@ -22,12 +21,12 @@ def open_page(endpoints: Sequence[EndpointConfig]) -> None:
             if served
             else "there is no http or https endpoint, so there is no page"
         )
-        click.echo(f"note: --open: {why}")
+        say(f"note: --open: {why}")
         return
     first = pages[0]
     url = first.url_at("localhost" if first.address in _EVERYWHERE else first.address) + "/"
     if not _has_browser():
-        click.echo(f"note: --open: no browser is found here; the page is {url}")
+        say(f"note: --open: no browser is found here; the page is {url}")
         return
     # A browser may be slow, and one set by BROWSER may not return; a server that stops waits for neither.
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()

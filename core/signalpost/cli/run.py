@@ -14,16 +14,15 @@ from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any
 
-import click
-
+from signalpost.accesslog import log_access
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.controlsocket import ControlSocket
-from signalpost.cli.logs import configure_logging, keep_log
+from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
-from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder, read_record
 from signalpost.cli.reload import Reloader, Wishes
+from signalpost.cli.saying import say, say_notes
 from signalpost.cli.screen import Screen
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.sendslog import SendsLog
@@ -39,6 +38,7 @@ from signalpost.observe import LOG, DebugLog
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
 from signalpost.server import Server
+from signalpost.systemd import Notifier, Unit
 from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are created before the collector runs
@@ -47,17 +47,18 @@ _SAID_AGAIN = 5.0  # seconds between two checks of what is left
 _BLOCKED_AFTER = 1.0  # seconds in which any loop finishes a turn
 _MOST_SAID = 5  # items that are waited for, in one line
 _LONGEST = 200  # characters of one: clients choose the paths that they connect to
+_SHUTDOWN = 15.0  # seconds in which plugins are shut down and files written, once all that is waited for has ended
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
 def run_server(
-    plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
+    plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
 ) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: the first one.
-        log_level: the lowest level that is logged.
+        log: what is logged, and how.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
         check_sends: whether a value that ``sends`` of a signal does not allow is logged.
@@ -67,14 +68,17 @@ def run_server(
         OperatorError: the server cannot start.
     """
     open_streams()  # a plugin may have closed them on import
-    configure_logging(log_level, masked_by_command())
+    configure_logging(log, masked_by_command())
+    unit = Unit.from_environment(os.environ)
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            serving = serve(plan, signals, wishes, show=show, check_sends=check_sends, screen=screen)
+            serving = serve(
+                plan, signals, wishes, unit, show=show, check_sends=check_sends, screen=screen, access=log.access
+            )
             runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
@@ -160,7 +164,7 @@ class ProcessSignals:
         """Print what blocks the loop, if it does: nothing else can do so then."""
         if not self._awake.wait(_BLOCKED_AFTER):
             where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
-            click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
+            say(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
 
 
 def _has_terminal() -> bool:
@@ -176,10 +180,12 @@ async def serve(
     plan: Plan,
     signals: ProcessSignals,
     wishes: Wishes,
+    unit: Unit,
     *,
     show: bool,
     check_sends: bool = False,
     screen: Screen | None = None,
+    access: bool = False,
 ) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
@@ -189,10 +195,11 @@ async def serve(
     file = str(plan.config.folder / Path(plan.config.file).name)
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
-    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected), control=listening)
+    seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
+    server = Server(plan, seams=seams, control=listening, passed=unit.passed)
+    further = () if listening else (str(control),)
     try:
-        further = () if listening else (str(control),)
-        await _serve(server, Recorder(file), signals, wishes, show=show, further=further, line=line)
+        await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further, line=line)
     except ListenError as error:
         raise ListenError(f"{error}{_who_serves(file, plan.config.file)}") from None
     finally:
@@ -213,6 +220,7 @@ async def _serve(
     record: Recorder,
     signals: ProcessSignals,
     wishes: Wishes,
+    notifier: Notifier,
     *,
     show: bool,
     further: Sequence[str],
@@ -221,7 +229,7 @@ async def _serve(
     """Serve as `serve` does; `further` are notes that are none of the plan's."""
     plan = server.plan
     told, asked = signals.event(), signals.reload_event()
-    reloader = Reloader(server, record, asked, wishes)
+    reloader = Reloader(server, record, asked, wishes, notifier)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
@@ -230,16 +238,19 @@ async def _serve(
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
-        show_notes(further)
+        say_notes(further)
         if show:
             open_page(server.endpoints)
         if line is not None:
             line.start(lambda: server.clients, lambda: reloader.problems)
+    notifier.ready("serving " + ", ".join(endpoint.url for endpoint in server.endpoints))
+    notifier.watch(asyncio.get_running_loop().call_later)
     with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
     await told.wait()
     if line is not None:
         line.end()
+    notifier.stopping(server.plan.config.limits.drain + _SHUTDOWN)
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
     await _stop(server)
@@ -263,7 +274,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
     if found and what != before:
         patience = f"{server.plan.config.limits.drain:g} s at most"
-        click.echo(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+        say(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
     return what
 
 
@@ -288,7 +299,7 @@ def _announce(plan: Plan, server: Server) -> None:
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
         goes = "" if endpoint.redirect is None else f"  redirects to {endpoint.redirect}"
-        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
+        say(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -297,8 +308,8 @@ def _announce(plan: Plan, server: Server) -> None:
         (len(plan.registry.plugins), "plugin"),
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    click.echo(f"{loaded}; Ctrl-C stops")
+    say(f"{loaded}; Ctrl-C stops")
     for line in installed_plugins(plan):
-        click.echo(line)
-    show_notes(plan.notes)
+        say(line)
+    say_notes(plan.notes)
     sys.stdout.flush()

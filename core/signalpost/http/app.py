@@ -16,7 +16,7 @@ from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from signalpost.http import whereabouts
-from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown
+from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown, told_of
 from signalpost.http.request import WebRequest
 from signalpost.http.router import RouteTable, sanic_path
 from signalpost.http.routerate import counter_of
@@ -69,7 +69,7 @@ class _QuietApp(Sanic[Any, Any]):
                 await self.handle_exception(request, error, run_middleware=False)
                 return
             if not isinstance(error, BrokenAnswerError):
-                LOG.exception("the answer to %s has failed when it had begun", shown(request))
+                LOG.exception("the answer to %s has failed when it had begun", shown(request), extra=told_of(request))
             request.stream.break_off()
 
     @staticmethod

@@ -5,7 +5,6 @@ import errno
 import operator
 import os
 import socket
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -14,6 +13,8 @@ from typing import Any
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
 from signalpost.places import SourceMap
+from signalpost.serving.unixsockets import bind_unix, file_identity
+from signalpost.systemd import PassedSockets
 
 BACKLOG = 4096
 
@@ -27,7 +28,10 @@ _Address = tuple[int, tuple[Any, ...]]
 """A family and one of its addresses, as `socket.bind` expects it."""
 
 PortKey = tuple[str, int | str]
-"""An address with a port, or with the name of an endpoint that leaves its port to the system."""
+"""An address with a port, or with the name of an endpoint that leaves its port to the system, or has it passed."""
+
+_PASSED = "passed"  # no address: those are IP addresses, names with a port, or begin with unix:
+_NONE_PASSED = PassedSockets()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Port:
         key: its address and port in routes.yaml.
         file: the device and inode of its Unix socket; None if it has an address and a port.
         places: of each of its endpoints.
+        passed: whether systemd holds the socket, and its file if it is a Unix socket.
     """
 
     sock: socket.socket
@@ -47,18 +52,19 @@ class Port:
     key: PortKey
     file: tuple[int, int] | None = None
     places: tuple[str, ...] = ()
+    passed: bool = False
 
     def close(self) -> None:
         """Close the socket, and delete the file of a Unix socket unless another server owns it now."""
         self.sock.close()
         with contextlib.suppress(OSError):
-            if self.file is not None and self.is_there:
+            if self.file is not None and self.is_there and not self.passed:
                 os.unlink(self.endpoints[0].socket)  # noqa: PTH108 - as os.stat
 
     @property
     def is_there(self) -> bool:
         """Whether clients can reach it: the file of a Unix socket may be deleted, or owned by another server."""
-        return self.file is None or _identity(self.endpoints[0].socket) == self.file
+        return self.passed or self.file is None or file_identity(self.endpoints[0].socket) == self.file
 
     def place_of(self, endpoint: EndpointConfig) -> str:
         """Return the place of one of its endpoints: ``routes.yaml:8``."""
@@ -92,20 +98,31 @@ class Port:
         return self.endpoints[0].scheme.secure
 
 
-def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Sequence[Port] = ()) -> list[Port]:
+def bind_ports(
+    endpoints: Sequence[EndpointConfig],
+    source: SourceMap,
+    held: Sequence[Port] = (),
+    passed: PassedSockets = _NONE_PASSED,
+) -> list[Port]:
     """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that the system chose.
 
     A name means all its addresses on this machine, such as ``::1`` and ``127.0.0.1``: each is a port.
+
+    Where a socket is passed by the name of an endpoint, it is used instead of binding one, wherever it listens. It also
+    serves the endpoints that share the address and port.
 
     Args:
         endpoints: of routes.yaml.
         source: of the endpoints, for errors.
         held: what is bound already. If an endpoint means one of these, its socket is reused; a twin of it if only one
             of the two speaks TLS, since one socket cannot have both.
+        passed: by systemd.
 
     Raises:
-        ListenError: one of them cannot be bound; sockets that are not in `held` are closed.
+        ListenError: one of them cannot be bound, or a passed socket fits none; sockets that are not in `held` are
+            closed.
     """
+    passed.check([endpoint.name for endpoint in endpoints], source.place(("endpoints",)))
     shared: dict[PortKey, list[EndpointConfig]] = {}
     for endpoint in endpoints:
         # Two endpoints that leave their port to the system do not share one.
@@ -117,22 +134,42 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
     ports: list[Port] = []
     try:
         for key, group in shared.items():
+            names = [endpoint.name for endpoint in group if endpoint.name in passed]
+            where = (_PASSED, names[0]) if names else key
             place = source.place(group[0].keys)
-            for sock in _sockets(before.get(key, ()), group[0], place, (ports, held)):
-                path = group[0].socket
-                mode = next((endpoint.mode for endpoint in group if endpoint.mode is not None), None)
-                if mode is not None:
-                    with contextlib.suppress(OSError):  # it is ours, unless it has just been deleted
-                        os.chmod(path, mode)  # noqa: PTH101 - as os.stat
-                port, file = (0, _identity(path)) if path else (sock.getsockname()[1], None)
-                places = tuple(source.place(endpoint.keys) for endpoint in group)
-                ports.append(
-                    Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file, places)
-                )
+            had = before.get(where, ())
+            socks = _take(passed, names, group[0], place) if names and not had else None
+            if socks is None:
+                socks = _sockets(had, group[0], place, (ports, held))
+            ports += (_port(sock, group, source, where, passed=bool(names)) for sock in socks)
     except ListenError as error:
         close_new(ports, held)
         raise ListenError(source.masked(str(error))) from None
     return ports
+
+
+def _port(
+    sock: socket.socket, group: Sequence[EndpointConfig], source: SourceMap, key: PortKey, *, passed: bool
+) -> Port:
+    """Return the port of a socket that listens, with its actual number."""
+    path = group[0].socket
+    mode = next((endpoint.mode for endpoint in group if endpoint.mode is not None), None)
+    if mode is not None and not passed:
+        with contextlib.suppress(OSError):  # it is ours, unless it has just been deleted
+            os.chmod(path, mode)  # noqa: PTH101 - as os.stat
+    here, port = (group[0].address, 0) if path else sock.getsockname()[:2]
+    address = here if passed else group[0].address
+    endpoints = tuple(replace(endpoint, address=address, port=port) for endpoint in group)
+    places = tuple(source.place(endpoint.keys) for endpoint in group)
+    return Port(sock, endpoints, places[0], key, file_identity(path) if path else None, places, passed)
+
+
+def _take(passed: PassedSockets, names: Sequence[str], endpoint: EndpointConfig, place: str) -> list[socket.socket]:
+    """Return the sockets that are passed for a group of endpoints."""
+    try:
+        return [sock for name in names for sock in passed.take(name, unix=bool(endpoint.socket))]
+    except ListenError as error:
+        raise ListenError(f"{place}: endpoint {endpoint.name}: {error}") from None
 
 
 def close_new(ports: Sequence[Port], held: Sequence[Port]) -> None:
@@ -175,54 +212,10 @@ def _bind(endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.so
 
 
 def _bind_unix(endpoint: EndpointConfig, place: str) -> socket.socket:
-    path = endpoint.socket
-    where = f"{place}: endpoint {endpoint.name}: "
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _make_way(path)
-        sock.bind(path)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
+        return bind_unix(endpoint.socket, BACKLOG)
     except ListenError as error:
-        sock.close()
-        raise ListenError(f"{where}{error}") from None
-    except OSError as error:
-        sock.close()
-        raise ListenError(f"{where}{path} cannot be used: {(error.strerror or str(error)).lower()}") from None
-    return sock
-
-
-def _make_way(path: str) -> None:
-    """Delete the socket file that a killed server has left behind.
-
-    Raises:
-        ListenError: a server listens there, or it is not a socket.
-    """
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{path} exists, and is no socket: choose another path, or remove it")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)  # noqa: PTH108 - as os.lstat
-            return
-        except BlockingIOError:  # its backlog is full
-            pass
-    raise ListenError(f"{path} is in use by another program: stop that one, or choose another path")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Return the identity of a file; that of a missing file equals no file's."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - never a Path where the system has a text
-    except OSError:
-        return 0, 0
-    return found.st_dev, found.st_ino
+        raise ListenError(f"{place}: endpoint {endpoint.name}: {error}") from None
 
 
 def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:

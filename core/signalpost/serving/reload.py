@@ -9,6 +9,7 @@ from signalpost.plan import Plan
 from signalpost.serving.listener import Listener, PreparedListener
 from signalpost.serving.ports import Port, bind_ports, close_new
 from signalpost.sockets.services import SocketServices
+from signalpost.systemd import PassedSockets
 
 
 class ListenerReload:
@@ -19,6 +20,7 @@ class ListenerReload:
         plan: the next one.
         sockets: what WebSockets need.
         routes_at: returns what the routes of a port need.
+        passed: by systemd.
 
     Attributes:
         ports: of the next plan, in its order.
@@ -33,6 +35,7 @@ class ListenerReload:
         plan: Plan,
         sockets: SocketServices,
         routes_at: Callable[[Port], RouteServices],
+        passed: PassedSockets,
     ) -> None:
         self._before = {listener.port.sock: listener for listener in listeners}
         self._plan = plan
@@ -41,7 +44,7 @@ class ListenerReload:
         self._prepared: dict[Listener, PreparedListener] = {}
         self._opened: list[Listener] = []
         self._unused: list[Port] = []
-        self.ports = bind_ports(plan.config.endpoints, plan.config.source, self._held)
+        self.ports = bind_ports(plan.config.endpoints, plan.config.source, self._held, passed)
 
     @property
     def _held(self) -> list[Port]:

@@ -23,6 +23,7 @@ from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.history.stream import Stream
 from signalpost.jsontext import memory_of
+from signalpost.logsubject import SUBJECT, about, subject_of
 from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
 from signalpost.paths import Place
@@ -228,6 +229,7 @@ class Conversation:
         """Return the client's own context, in which plugins' code runs for it."""
         if self._context is None:
             self._context = self._host.base.copy()
+            self._context.run(SUBJECT.set, subject_of(self.client))
         return self._context
 
     def arrive(self, hooks: Collection[asyncio.Task[None]] = ()) -> None:
@@ -819,7 +821,10 @@ class Conversation:
 
     def step_failed(self, error: StepFailedError) -> None:
         """Log that a step failed."""
-        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.named, exc_info=error.cause)
+        client = self.client
+        logger.error(
+            "%s (on %s, for client %s)", error, client.path, client.named, exc_info=error.cause, extra=about(client)
+        )
 
     def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
         host = self._host
@@ -896,7 +901,7 @@ class Conversation:
         rule, text = handling.rule, "was cancelled, since its client had gone"
         if not handling.is_told:
             text = f"took longer than {rule.config.timeout or 0.0:g} s"
-            logger.warning("%s %s and was cancelled", handling, text)
+            logger.warning("%s %s and was cancelled", handling, text, extra=about(handling.client))
         if error is not None:
             overran(error, text)
         elif rule.code is not None:
@@ -913,7 +918,12 @@ class Conversation:
             self.step_failed(failed)
         except UnavailableError as unavailable:
             logger.error(  # noqa: TRY400 - nothing of it is the plugin's
-                "%s failed on %s for client %s: %s", rule.work, self.client.path, self.client.id, unavailable
+                "%s failed on %s for client %s: %s",
+                rule.work,
+                self.client.path,
+                self.client.id,
+                unavailable,
+                extra=about(self.client),
             )
             if isinstance(message, ClientMessage):
                 self._reject(UNAVAILABLE, message.ref, message.answer)
@@ -927,6 +937,7 @@ class Conversation:
                 self.client.path,
                 self.client.id,
                 exc_info=original(error),
+                extra=about(self.client),
             )
         else:
             return False
