@@ -84,7 +84,12 @@ def cli() -> None:
 @cli.command("run")
 @FILE
 @click.option(
-    "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
+    "--log-level",
+    default="warning",
+    show_default=True,
+    type=click.Choice(LOG_LEVELS),
+    metavar="LEVEL",
+    help="How much to say: debug, info, warning or error.",
 )
 @click.option(
     "--log-format",
@@ -96,20 +101,19 @@ def cli() -> None:
     help="Lines for people, or an object of JSON a line for programs.",
 )
 @click.option("--access-log", is_flag=True, help="Log each handshake and request, without query and body.")
-@click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
-@click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a save reloads.")
+@click.option("--host", type=Address(), help="Listen at this address, whatever FILE says.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Listen at this port instead of the first one in FILE; further ones keep their distance from it.",
+    metavar="PORT",
+    help="The first port to listen at; others of FILE keep their distance.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the first page in a browser.")
 @click.option(
     "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
 )
-@click.option(
-    "--status/--no-status", default=True, help="Whether a terminal has a line about clients, messages and problems."
-)
+@click.option("--status/--no-status", default=True, help="Whether a terminal has a line about clients and messages.")
 def run_command(
     file: str,
     *,
@@ -225,7 +229,7 @@ def plan_command(file: str, against: str | None, cluster: bool) -> None:
 @cli.command("explain")
 @click.argument("path", shell_complete=PATHS)
 @FILE
-@click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
+@click.option("--method", type=METHOD, metavar="METHOD", help="Only the route that answers this HTTP method.")
 @AS_PERSON
 def explain_command(path: str, file: str, method: str | None, person: str | None) -> None:
     """Show which route or signal takes PATH, and why.
@@ -243,7 +247,12 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
 @click.argument("path", shell_complete=PATHS)
 @click.argument("message", required=False)
 @FILE
-@click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE, if any, as its body.")
+@click.option(
+    "--method",
+    type=METHOD,
+    metavar="METHOD",
+    help="Not a message, but an HTTP request with MESSAGE, if any, as its body.",
+)
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the sender's. May be repeated.")
 @click.option(
     "--client",
