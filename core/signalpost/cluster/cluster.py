@@ -248,6 +248,21 @@ class Cluster:
         self.publisher.forget()
         self.parcels.backplane_lost()
 
+    @property
+    def here(self) -> bool:
+        """Whether the backplane is there."""
+        return self._there.is_set()
+
+    @property
+    def healed(self) -> int:
+        """How many holes in what is kept this node has filled."""
+        return self.windows.healed
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait until the backplane has taken them."""
+        return self.parcels.size
+
     async def _reachable(self) -> bool:
         """Wait until the backplane is there; return whether it is, before the patience is over."""
         while not self._there.is_set() and not self.parcels.given_up:
