@@ -155,6 +155,20 @@ def test_a_server_in_the_background_leaves_the_last_row_to_the_shell(write, on_t
     terminal.end()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_line_comes_back_with_a_server_that_was_stopped_for_a_while(write, on_terminal):
+    write("signals: [{path: /}]")
+    terminal = on_terminal(command=("bash", "--norc", "--noprofile", "-i"), PS1="$ ")
+    terminal.until("$")
+    terminal.press(f"{sys.executable} -m signalpost run\n")
+    terminal.until(IDLE)
+    terminal.press("\x1a")
+    terminal.until(lambda lines: "Stopped" in lines[-2] and lines[-1] == "$")
+    terminal.press("fg\n")
+    terminal.until(lambda lines: lines[-1] == IDLE)
+
+
 def test_a_pipe_and_a_terminal_have_no_line():
     ours, theirs = pty.openpty()
     reading, writing = os.pipe()
