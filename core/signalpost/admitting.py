@@ -17,6 +17,7 @@ from signalpost.edge.limiter import Limiter
 from signalpost.errors import NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
+from signalpost.logsubject import about_path
 from signalpost.logthrottle import LineTally, call_later
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
@@ -173,7 +174,11 @@ class Admitter:
             async with asyncio.timeout(self.patience):
                 accept = await decide()
         except TimeoutError:
-            LOG.warning("a client on %s was rejected: its admission took too long", request.path)
+            LOG.warning(
+                "a client on %s was rejected: its admission took too long",
+                request.path,
+                extra=about_path(request.path, request.identity.user),
+            )
             rejection = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")
         except (UnauthorizedError, NotReadyError, UndecidedError) as error:
             rejection = _refusal(error)

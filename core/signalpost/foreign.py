@@ -24,6 +24,8 @@ from time import perf_counter
 from types import CoroutineType, FrameType, coroutine
 from typing import Any, TypeVar, cast
 
+from signalpost.logsubject import about_path
+
 LOG = logging.getLogger(__name__)
 
 LONGEST_TURN = 0.1
@@ -202,7 +204,11 @@ class Code:
     def _tell(self, seconds: float, args: Sequence[Any]) -> None:
         path = getattr(args[0], "path", "") if args else ""
         LOG.warning(
-            "%s blocked the loop for %.2f s%s: nobody else was served meanwhile", self, seconds, path and f" on {path}"
+            "%s blocked the loop for %.2f s%s: nobody else was served meanwhile",
+            self,
+            seconds,
+            path and f" on {path}",
+            extra=about_path(path) if isinstance(path, str) and path else None,
         )
 
     async def run(self, function: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:

@@ -14,6 +14,7 @@ from signalpost.cluster.opening import cluster_of
 from signalpost.cluster.parts import add_parts
 from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
+from signalpost.config.monitor import refuse_without_metrics
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
 from signalpost.delivery.hub import Hub
@@ -34,6 +35,10 @@ from signalpost.http.services import RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
+from signalpost.monitoring.monitor import Monitor
+from signalpost.monitoring.occurrences import Occurrences
+from signalpost.monitoring.pulse import Pulse
+from signalpost.monitoring.readings import Readings
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_feeds, unchanged_jobs
@@ -108,6 +113,8 @@ class Server:
         self._passed = passed or PassedSockets()
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
+        self._monitor: Monitor
+        self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -181,6 +188,7 @@ class Server:
         """
         config = self.plan.config
         refuse_without_package(config)
+        refuse_without_metrics(config)
         ports = bind_ports(config.endpoints, config.source, passed=self._passed)
         try:
             state = State.open(config.state, config.source)
@@ -203,6 +211,7 @@ class Server:
             if kept is not None:
                 self.node.memory.restore(kept)
             await self.node.start()
+            self._watch(self.plan)
             for listener in self._listeners:
                 await listener.start()
             await self._begin()
@@ -235,6 +244,8 @@ class Server:
             add_parts(cluster)
         if self._listening is not None:
             self._control = ControlServer(self._listening, node)
+        pulse = Pulse(loop.time, loop.call_later)
+        self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -259,19 +270,27 @@ class Server:
             keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
-            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop),
+            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop, self._seams.access),
             inbound=inbound,
         )
         for port in ports:
             services = self._routes_at(port, node.generation)
             self._listeners.append(Listener(port, plan.routes, services, self._sockets))
 
+    def _watch(self, plan: Plan) -> None:
+        """Count what a plan wants counted, and only that."""
+        observer = self._occurrences if plan.config.counts else self._seams.observer
+        for each in (self.node, self._jobs, self._feeds):
+            each.observe(observer)
+        self._monitor.configure(plan.config.monitor)
+
     def _routes_at(self, port: Port, generation: Generation) -> RouteServices:
         node, plan = self.node, generation.plan
+        endpoint = port.pages or port.endpoints[0]
         return RouteServices(
             shared=node.shared,
             broadcast=node.broadcaster,
-            endpoint=port.pages or port.endpoints[0],
+            endpoint=endpoint,
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
             constants=plan.config.constants,
@@ -289,6 +308,7 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
+            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -308,6 +328,7 @@ class Server:
             PluginError: a plugin of the new plan could not start; the old plan continues.
         """
         async with self._reloading:
+            refuse_without_metrics(plan.config)
             node, old = self.node, self.node.generation
             # Steps that are slow with a large plan run in threads: connected clients do not wait for them.
             changes, lasts, unchanged, same_feeds = await asyncio.to_thread(_compared, self.plan, plan)
@@ -359,6 +380,7 @@ class Server:
         """Replace the current plan with a prepared one: nothing here waits, and nothing fails."""
         self.plan = generation.plan
         before, limits = self.node.turn_to(generation).limits, generation.limits
+        self._watch(generation.plan)
         if self._cluster is not None:
             self._cluster.reload()
         if limits.outboxes != before.outboxes:
@@ -423,6 +445,7 @@ class Server:
         await asyncio.gather(*self._ending)
         await node.stop()
         await asyncio.to_thread(node.state.close)
+        self._monitor.stop()
         self._sockets.refused.stop()
         self._sockets.keepalive.stop()
         node.overdue.stop()

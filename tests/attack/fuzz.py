@@ -39,7 +39,7 @@ from sanic.compat import Header
 from sanic.exceptions import BadRequest
 from tokentarget import TokenTarget
 
-from signalpost.cli.logs import LineFormatter
+from signalpost.cli.logguard import LogGuard
 from signalpost.cli.run import calm_collector
 from signalpost.config.addresses import parse_host
 from signalpost.config.feedurl import parse_url
@@ -783,7 +783,7 @@ class Texts:
             lambda text: [shown(text), quoted(text), printable(text)],
         )
         self._of_messages = (
-            LineFormatter(masks)._line,
+            LogGuard(masks).line,
             text_looks_like_an_error,
             frame_looks_like_the_server_s,
         )

@@ -53,7 +53,7 @@ def modules(monkeypatch):
     """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
     names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors", "reloads", "history")
-    of_nodes = ("nodes", "deaths", "golden", "carried", "cluster")
+    of_nodes = ("nodes", "deaths", "golden", "carried", "cluster", "startup")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names + of_nodes})
 
 
@@ -513,3 +513,17 @@ async def test_a_visitor_that_is_refused_is_told_of(modules):
 
 def refuse(connection, _request):
     return connection.respond(503, "full")
+
+
+@pytest.mark.slow
+def test_every_command_is_timed_until_it_ends_or_serves(modules):
+    figures = modules.startup.measure(1)
+    assert figures.keys() == modules.startup.CASES.keys()
+    assert all(cpu > 0 and wall > 0 for [(wall, cpu)] in figures.values())
+    assert modules.startup.table(figures).count("\n") == len(figures)
+
+
+def test_a_command_that_takes_longer_than_it_may_is_named(modules):
+    quick = {name: [(0.1, 0.1)] for name in modules.startup.CASES}
+    assert modules.startup.too_slow(quick) == []
+    assert modules.startup.too_slow(quick | {"check": [(0.7, 0.1)]}) == ["check took 0.70 s, and may take 0.6 s"]

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import termios
 import textwrap
 from datetime import UTC, datetime
 
+import pyte
 import pytest
 from click.testing import CliRunner
 
@@ -175,3 +177,97 @@ def ended():
 def run(process):
     """Start `signalpost run` and read what it prints until it serves."""
     return lambda *arguments, **options: Running(process("run", *arguments, **options))
+
+
+# Makes its standard input the terminal that it is controlled by, as a shell is, and becomes the program.
+_CONTROLLED = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Shown:
+    """A program on a terminal as a person has one: with a keyboard, job control, and a screen of `rows` and `columns`.
+
+    Attributes:
+        raw: all bytes that were written to it.
+    """
+
+    def __init__(self, command, cwd, environment, rows=100, columns=100):
+        self.raw = b""
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CONTROLLED, *command],
+            cwd=cwd,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def close(self):
+        """End what is left of the program."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
+
+    @property
+    def lines(self):
+        """What stands on the screen, without empty rows."""
+        return [line.rstrip() for line in self._screen.display if line.strip()]
+
+    def press(self, keys):
+        """Press keys."""
+        os.write(self._ours, keys.encode())
+
+    def until(self, seen):
+        """Read until a text is on the screen, or until a function of the lines says so; return the lines."""
+        is_there = seen if callable(seen) else lambda lines: any(seen in line for line in lines)
+        while not is_there(self.lines):
+            assert self._read(), f"the program ended, and this is on the screen: {self.lines}"
+        return self.lines
+
+    def end(self):
+        """Read until the program has ended; return its exit code."""
+        while self._read():
+            pass
+        return self._process.wait()
+
+    def _read(self):
+        select.select([self._ours], [], [])
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:  # Linux's way to say that nothing more comes
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+
+@pytest.fixture
+def on_terminal(folder):
+    """Start a command on a terminal of its own, and read its screen."""
+    started = []
+
+    def start(*arguments, command=COMMAND, **environment):
+        told = quiet_environment(**{"TERM": "xterm", **environment})
+        if "CI" not in environment:
+            told.pop("CI", None)
+        started.append(Shown([*command, *arguments], folder, told))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def serving():
+    """Read what a process of `signalpost run` prints until it serves."""
+    return Running

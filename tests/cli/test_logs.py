@@ -7,7 +7,7 @@ import signal
 import pytest
 from websockets.sync.client import connect
 
-from signalpost.cli import logs
+from signalpost.cli import logguard, logs
 from signalpost.cli.logs import LogHandler
 from signalpost.errors import StepFailedError
 
@@ -118,7 +118,7 @@ def test_a_line_is_cut_and_says_how_long_it_was(logger, output):
     logger.error("%s", "key " + "\x1b" * 900_000)
     log_failure(logger, ValueError("y" * 900_000))
     lines = output.lines
-    assert max(map(len, lines)) <= logs.LONGEST_LINE + 200
+    assert max(map(len, lines)) <= logguard.LONGEST_LINE + 200
     assert "… (900,000 characters) …" in lines[0]
     assert len(lines) < 20
 
@@ -129,7 +129,7 @@ def test_a_long_traceback_is_cut(logger, monkeypatch, output):
         error, cause = ValueError(f"number {number}"), error
         error.__cause__ = cause
     log_failure(logger, error, error.__cause__)
-    assert len(output.lines) <= logs.MOST_LINES + 2
+    assert len(output.lines) <= logguard.MOST_LINES + 2
     assert "lines) …" in output.text
 
 
@@ -184,14 +184,14 @@ def test_all_lines_together_are_bounded_and_the_rest_is_counted(handler, clock, 
     plugin.addHandler(handler)
     for _ in range(10_000):
         plugin.info("x" * 1_000)
-    assert len(output.text) <= logs.MOST_CHARACTERS + logs.LONGEST_LINE + 20_000
+    assert len(output.text) <= logs.MOST_CHARACTERS + logguard.LONGEST_LINE + 20_000
     handler.tell()
     assert "more like this, left out: x" in output.lines[-1]
     clock.now += 1
     before = len(output.text)
     for _ in range(10_000):
         plugin.info("x" * 1_000)
-    assert len(output.text) - before <= logs.CHARACTERS_RATE + logs.LONGEST_LINE + 20_000
+    assert len(output.text) - before <= logs.CHARACTERS_RATE + logguard.LONGEST_LINE + 20_000
 
 
 def test_of_very_many_kinds_that_are_left_out_few_are_named(logger, handler, output):
@@ -259,7 +259,7 @@ def test_a_client_forges_no_line_of_the_log(write, run):
     assert len(lines) == 2
     assert all(r"\r\n2026" in line for line in lines)
     assert all(line.isprintable() for line in lines)
-    assert max(map(len, lines)) <= logs.LONGEST_LINE + 200
+    assert max(map(len, lines)) <= logguard.LONGEST_LINE + 200
 
 
 CONFIGURES = """

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -243,12 +244,20 @@ def test_what_lasts_is_printed_and_plan_compares_with_what_was_reloaded(app, run
 
 
 def has_inotify(process):
-    return any("inotify" in str(each.readlink()) for each in Path(f"/proc/{process.pid}/fd").iterdir())
+    found = []
+    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            found.append(str(each.readlink()))
+    return any("inotify" in each for each in found)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_watch_watches_nothing_and_sighup_reloads(app, run):
+    watching = run()
+    while not has_inotify(watching.process):
+        time.sleep(0.02)
+    assert watching.end(signal.SIGTERM) == (0, "", "")
     server = run("--no-watch")
     (app / "routes.yaml").write_text(APP.replace("/ask,", "/ask, parallel: 2,"))
     for line in ("~1 signal", "nothing changed"):

@@ -178,7 +178,7 @@ class VirtualNode:
         identity = GUEST if user is None else Identity(user)
         head = HandshakeRequest(f"GET {path}?name={name} HTTP/1.1\r\nHost: x".encode(), PEER)
         request = ConnectRequest(self.endpoint, path, head, identity)
-        waits = self.cluster.admit(request)
+        waits = self.cluster.admission.admit(request)
         if waits is not None:
             assert await waits is None
         client_id = ClientId(f"{self.tag}-{next(self._numbers)}")

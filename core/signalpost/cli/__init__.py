@@ -3,6 +3,7 @@
 A command imports what it needs when it runs, since imports would take most of the time of `signalpost --version`.
 """
 
+import gc
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ from signalpost.cli.parameters import (
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
+_MANY = 100_000  # objects that are created before the collector runs
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
@@ -61,6 +64,16 @@ def cli() -> None:
 @click.option(
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
 )
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(LOG_FORMATS),
+    envvar="LOG_FORMAT",
+    show_envvar=True,
+    help="Lines for people, or an object of JSON a line for programs.",
+)
+@click.option("--access-log", is_flag=True, help="Log each handshake and request, without query and body.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
 @click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
 @click.option(
@@ -72,8 +85,19 @@ def cli() -> None:
 @click.option(
     "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
 )
+@click.option(
+    "--status/--no-status", default=True, help="Whether a terminal has a line about clients, messages and problems."
+)
 def run_command(
-    file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool, check_sends: bool
+    file: str,
+    *,
+    watch: bool,
+    host: str | None,
+    port: int | None,
+    show: bool,
+    check_sends: bool,
+    status: bool,
+    **log: Any,
 ) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
@@ -82,13 +106,18 @@ def run_command(
     """
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
+    from signalpost.cli.logkeep import LogOptions, begin_records
     from signalpost.cli.reload import Wishes
     from signalpost.cli.run import run_server
+    from signalpost.cli.screen import screen_of_process
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
-    plan = load(file, listening, apart=False)
-    run_server(plan, log_level, Wishes(watch, since, home, listening), show=show, check_sends=check_sends)
+    options = LogOptions.of(**log)
+    with screen_of_process(wanted=status) as screen, begin_records(options):
+        plan = load(file, listening, apart=False)
+        wishes = Wishes(watch, since, home, listening)
+        run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
 
 
 @cli.command("check")
@@ -554,6 +583,8 @@ def reference_command() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # What is imported and loaded is no garbage: to look for some would take a sixth of the time of `check`.
+    gc.set_threshold(_MANY)
     open_streams()
     try:
         cli(prog_name="signalpost")

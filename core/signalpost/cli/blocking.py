@@ -20,8 +20,7 @@ from time import monotonic, sleep
 from types import FrameType
 from typing import Any, TypeVar
 
-import click
-
+from signalpost.cli.saying import say
 from signalpost.cli.standing import standing
 from signalpost.foreign import Code
 from signalpost.words import printable
@@ -113,7 +112,7 @@ def _say_what_keeps_the_process() -> None:
     found = [f'"{printable(each.name)}", which is at {place_of(frame)}' for each, frame in busy]
     if found:
         more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
-        click.echo(f"stopped; waits for the thread {found[0]}{more}; Ctrl-C again ends it now", err=True)
+        say(f"stopped; waits for the thread {found[0]}{more}; Ctrl-C again ends it now", err=True)
 
 
 def place_of(frame: FrameType | None) -> str:

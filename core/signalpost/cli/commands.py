@@ -1,11 +1,11 @@
 """The group of commands: one place where errors become lines on the terminal and an exit code."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from signalpost.cli.saying import say_failure
 from signalpost.cli.secrets import hiding
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.words import nearest, suggestion
@@ -45,13 +45,8 @@ class Commands(click.Group):
     def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            from signalpost.cli.output import wants_colour
-            from signalpost.problemtext import render_problems
-
-            click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
-        except (OperatorError, PluginError) as error:
-            click.echo(f"signalpost: {error}", err=True)
+        except (ConfigError, OperatorError, PluginError) as error:
+            say_failure(error)
         except KeyboardInterrupt:  # before `run` handles Ctrl-C, or in a command that has nothing to finish
             return ctx.exit(_INTERRUPTED)
         return ctx.exit(1)

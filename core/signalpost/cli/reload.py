@@ -7,11 +7,9 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-import click
-
-from signalpost.cli.logs import keep_log
-from signalpost.cli.output import show_notes, wants_colour
+from signalpost.cli.logkeep import keep_log
 from signalpost.cli.record import Recorder
+from signalpost.cli.saying import say, say_notes, say_problems
 from signalpost.cli.secrets import hide
 from signalpost.cli.standing import standing
 from signalpost.cli.watch import QUIET, AppFiles, Pace, Stamps, later
@@ -22,7 +20,6 @@ from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.plugins.datafiles import is_own
-from signalpost.problemtext import render_problems
 from signalpost.server import Reloaded, Server
 from signalpost.systemd import Notifier
 
@@ -63,11 +60,15 @@ class Reloader:
         asked: set when a reload is requested.
         wishes: of the command.
         notifier: is told how each reload went.
+
+    Attributes:
+        problems: of the last reload; 0 if its plan is served.
     """
 
     def __init__(
         self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes, notifier: Notifier
     ) -> None:
+        self.problems = 0
         self._server = server
         self._record = record
         self._asked = asked
@@ -131,6 +132,11 @@ class Reloader:
         self._stamps = stamps
         return True
 
+    def _failed(self, problems: int) -> None:
+        self.problems = problems
+        if (observer := self._server.node.observer) is not None:
+            observer.reload_failed()
+
     async def _reload(self) -> None:
         """Reload, and say how that went; whoever waits for the end of the reload is told of every end."""
         status = KEPT
@@ -149,16 +155,20 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
+            self._failed(len(error.problems))
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
-            click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
-            click.echo(KEPT, err=True)
+            say_problems(error.problems)
+            say(KEPT, err=True, failed=True)
             more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
             return f"{KEPT}: {error.problems[0]}{more}"
         except (OperatorError, PluginError) as error:
-            click.echo(f"signalpost: {error}\n{KEPT}", err=True)
+            self._failed(1)
+            say(f"signalpost: {error}", err=True, failed=True)
+            say(KEPT, err=True, failed=True)
             return f"{KEPT}: {error}"
         else:
+            self.problems = 0
             with standing("this is reloaded, but what follows it has failed"):
                 keep_log()
                 await self._follow(AppFiles.of(plan))
@@ -169,11 +179,11 @@ class Reloader:
             return str(done)
 
     def _say(self, plan: Plan, done: Reloaded) -> None:
-        click.echo(str(done))
+        say(str(done))
         for line in installed_plugins(plan):
             if line not in self._installed:
-                click.echo(line)
-        show_notes((*done.notes, *(note for note in plan.notes if note not in self._notes)))
+                say(line)
+        say_notes((*done.notes, *(note for note in plan.notes if note not in self._notes)))
         sys.stdout.flush()
         self._notes = frozenset(plan.notes)
         self._installed = frozenset(installed_plugins(plan))

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import webbrowser
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,21 +14,22 @@ from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any
 
-import click
-
+from signalpost.accesslog import log_access
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
+from signalpost.cli.browser import open_page
 from signalpost.cli.controlsocket import ControlSocket
-from signalpost.cli.logs import configure_logging, keep_log
+from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
-from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
+from signalpost.cli.saying import say, say_notes
+from signalpost.cli.screen import Screen
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.sendslog import SendsLog
 from signalpost.cli.standing import standing
+from signalpost.cli.status import StatusLine
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
-from signalpost.config.model import EndpointConfig
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.node import Seams
@@ -50,21 +50,24 @@ _SHUTDOWN = 15.0  # seconds in which plugins are shut down and files written, on
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
+def run_server(
+    plan: Plan, log: LogOptions, wishes: Wishes, *, show: bool, check_sends: bool = False, screen: Screen | None = None
+) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: the first one.
-        log_level: the lowest level that is logged.
+        log: what is logged, and how.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
         check_sends: whether a value that ``sends`` of a signal does not allow is logged.
+        screen: shows a line about the server; None for no line.
 
     Raises:
         OperatorError: the server cannot start.
     """
     open_streams()  # a plugin may have closed them on import
-    configure_logging(log_level, masked_by_command())
+    configure_logging(log, masked_by_command())
     unit = Unit.from_environment(os.environ)
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
@@ -72,7 +75,10 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            runner.run(watched(with_an_end(serve(plan, signals, wishes, unit, show=show, check_sends=check_sends))))
+            serving = serve(
+                plan, signals, wishes, unit, show=show, check_sends=check_sends, screen=screen, access=log.access
+            )
+            runner.run(watched(with_an_end(serving)))
         finally:
             say_what_keeps_the_process()
 
@@ -157,7 +163,7 @@ class ProcessSignals:
         """Print what blocks the loop, if it does: nothing else can do so then."""
         if not self._awake.wait(_BLOCKED_AFTER):
             where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
-            click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
+            say(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
 
 
 def _has_terminal() -> bool:
@@ -170,19 +176,29 @@ def _has_terminal() -> bool:
 
 
 async def serve(
-    plan: Plan, signals: ProcessSignals, wishes: Wishes, unit: Unit, *, show: bool, check_sends: bool = False
+    plan: Plan,
+    signals: ProcessSignals,
+    wishes: Wishes,
+    unit: Unit,
+    *,
+    show: bool,
+    check_sends: bool = False,
+    screen: Screen | None = None,
+    access: bool = False,
 ) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
-    observer = DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None
+    logs = LOG.isEnabledFor(logging.DEBUG)
+    line = None if screen is None else StatusLine(screen, logs=logs)
+    observer = line.tally if line is not None else DebugLog() if logs else None
     file = str(plan.config.folder / Path(plan.config.file).name)
     control = ControlSocket.open(file)
     listening = control.listening if isinstance(control, ControlSocket) else None
-    seams = Seams(observer=observer, unexpected=unexpected)
+    seams = Seams(observer=observer, unexpected=unexpected, access=log_access if access else None)
     server = Server(plan, seams=seams, control=listening, passed=unit.passed)
     further = () if listening else (str(control),)
     try:
-        await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further)
+        await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further, line=line)
     finally:
         if isinstance(control, ControlSocket):
             control.remove()
@@ -197,6 +213,7 @@ async def _serve(
     *,
     show: bool,
     further: Sequence[str],
+    line: StatusLine | None,
 ) -> None:
     """Serve as `serve` does; `further` are notes that are none of the plan's."""
     plan = server.plan
@@ -210,14 +227,18 @@ async def _serve(
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
-        show_notes(further)
+        say_notes(further)
         if show:
             open_page(server.endpoints)
+        if line is not None:
+            line.start(lambda: server.clients, lambda: reloader.problems)
     notifier.ready("serving " + ", ".join(endpoint.url for endpoint in server.endpoints))
     notifier.watch(asyncio.get_running_loop().call_later)
     with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
     await told.wait()
+    if line is not None:
+        line.end()
     notifier.stopping(server.plan.config.limits.drain + _SHUTDOWN)
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
@@ -242,7 +263,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
     if found and what != before:
         patience = f"{server.plan.config.limits.drain:g} s at most"
-        click.echo(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+        say(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
     return what
 
 
@@ -267,7 +288,7 @@ def _announce(plan: Plan, server: Server) -> None:
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
         goes = "" if endpoint.redirect is None else f"  redirects to {endpoint.redirect}"
-        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
+        say(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -276,44 +297,8 @@ def _announce(plan: Plan, server: Server) -> None:
         (len(plan.registry.plugins), "plugin"),
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    click.echo(f"{loaded}; Ctrl-C stops")
+    say(f"{loaded}; Ctrl-C stops")
     for line in installed_plugins(plan):
-        click.echo(line)
-    show_notes(plan.notes)
+        say(line)
+    say_notes(plan.notes)
     sys.stdout.flush()
-
-
-_EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened on, which no browser can ask for
-
-
-def open_page(endpoints: Sequence[EndpointConfig]) -> None:
-    """Open the first http or https endpoint with a port in a browser; if there is none, print that and continue."""
-    served = [endpoint for endpoint in endpoints if endpoint.serves_routes]
-    pages = [endpoint for endpoint in served if not endpoint.socket]
-    if not pages:
-        why = (
-            "pages are at a Unix socket only, which no browser asks: open the address of the proxy in front of it"
-            if served
-            else "there is no http or https endpoint, so there is no page"
-        )
-        click.echo(f"note: --open: {why}")
-        return
-    first = pages[0]
-    url = first.url_at("localhost" if first.address in _EVERYWHERE else first.address) + "/"
-    if not _has_browser():
-        click.echo(f"note: --open: no browser is found here; the page is {url}")
-        return
-    # A browser may be slow, and one set by BROWSER may not return; a server that stops waits for neither.
-    Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-
-
-def _has_browser() -> bool:
-    """Return whether there is a browser with its own window: one in this terminal would disturb the server."""
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return False
-    in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
-        browser, webbrowser.BackgroundBrowser
-    )
-    return bool(os.environ.get("BROWSER")) or not in_terminal

@@ -41,6 +41,12 @@ class Hiding:
         sys.stdout, sys.stderr = self._streams
 
 
+class HiddenText(str):
+    """A text in which secrets are hidden already: an object of JSON, which another look could break."""
+
+    __slots__ = ()
+
+
 class _MaskedStream(StreamProxy):
     """A text stream that hides secrets in each piece written, and otherwise behaves like the stream behind it."""
 
@@ -50,7 +56,7 @@ class _MaskedStream(StreamProxy):
 
     def write(self, text: str) -> int:
         """Write a text; the returned length is that of the text as given."""
-        self._stream.write(self._masked(text))
+        self._stream.write(text if isinstance(text, HiddenText) else self._masked(text))
         return len(text)
 
 

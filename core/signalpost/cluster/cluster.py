@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from signalpost.backplanes.backplane import Backplane, Top
+from signalpost.cluster.admission import Admission
 from signalpost.cluster.beat import Beat
 from signalpost.cluster.body import Body, Flag, Received, read_body
 from signalpost.cluster.channels import (
@@ -17,7 +17,6 @@ from signalpost.cluster.channels import (
     channel_of_group,
     channel_of_node,
     channel_of_place,
-    channel_of_user,
     place_in,
 )
 from signalpost.cluster.interest import HOLD, Interest
@@ -26,17 +25,15 @@ from signalpost.cluster.moderation import SharedModeration
 from signalpost.cluster.numbers import HeardNumbers, OwnNumbers, Verdict
 from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
-from signalpost.cluster.part import Note, Part
+from signalpost.cluster.part import LOOK, Note, Part
 from signalpost.cluster.publisher import Publisher
 from signalpost.cluster.sessions import SharedSessions
-from signalpost.cluster.windows import State, Window, Windows
+from signalpost.cluster.windows import Windows
 from signalpost.cluster.witness import Witness
-from signalpost.deferred import Deferred
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt, Target
-from signalpost.errors import UnavailableError
-from signalpost.history.position import Position, read_position
+from signalpost.history.position import Position
 from signalpost.history.stream import Why
 from signalpost.logthrottle import LineTally, call_later
 from signalpost.node import Node, Seams
@@ -46,14 +43,10 @@ from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger("signalpost.cluster")
 
-LOOK = 1.0
-"""Seconds between two looks at what is to be done again."""
-
 SWEEP = 10
 """Looks between two sweeps of what is followed."""
 
 _LAST_WAIT = 1.0  # seconds in which what is under way may be answered when the node stops
-_LATER = {"retry-after": "5"}
 
 
 class Cluster:
@@ -72,6 +65,7 @@ class Cluster:
         parts: asked and told in their order.
         missed: values that this node knows to have missed.
         leases: names that one node of all takes.
+        admission: lets clients in.
     """
 
     alone = False
@@ -97,6 +91,7 @@ class Cluster:
         )
         self.publish: Callable[[Publication], Receipt] = self.publisher.publish
         self.windows: Windows
+        self.admission: Admission
         self.witness: Witness
         self.sessions: SharedSessions
         self.node: Node
@@ -113,18 +108,20 @@ class Cluster:
 
     def joined_to(self, seams: Seams) -> Seams:
         """Return the parts of a node that is this one."""
-        return replace(seams, broker=self, admission=(self.admit, *seams.admission))
+        return replace(seams, broker=self, admission=(self._admit, *seams.admission))
 
     def serve(self, node: Node) -> None:
         """Be the cluster of a node, before that starts."""
         self.node = node
         memory, hub = node.memory, node.hub
-        memory.sequences, memory.elsewhere = False, self
+        memory.sequences = False
         node.admitter.tag = f"{self.origin.tag}-"
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
         self.sessions = SharedSessions(self, memory, hub, self._clock)
         self.parts += [SharedModeration(self, node.moderation), self.sessions]
+        self.admission = Admission(node, self.interest, self.parcels, self.windows, self.sessions, self.parts)
+        memory.elsewhere = self.admission
         publisher = self.publisher
         publisher.hub, publisher.history, publisher.note_own = hub, memory.streams.config_of, self._note_own
         self.witness = Witness(self.backplane, self.windows.looks_for)
@@ -140,9 +137,9 @@ class Cluster:
         self.publisher.slot = None if broadcaster.keys is None else broadcaster.slot
         for client in tuple(node.hub.clients.values()):  # which may be at another place, or at one with a history now
             self.interest.follow([channel_of_place(client.place)])
-            self._open(client.place)
+            self.admission.open_window(client.place)
         for window in self.windows:
-            self._open(window.place)
+            self.admission.open_window(window.place)
         self.sessions.write_anew()
 
     async def start(self, deliver: Publish) -> None:
@@ -183,77 +180,8 @@ class Cluster:
 
     # Who comes
 
-    def admit(self, request: ConnectRequest) -> "Awaitable[HandshakeRejection | None] | None":
-        """Let a client in when this node hears what is sent to it (`signalpost.signals.admission.AdmissionHook`)."""
-        resolved = self.node.resolve(request.endpoint.name, request.path)
-        if resolved is None:
-            return None
-        place, user = resolved.place, request.identity.user
-        channels = [channel_of_place(place)]
-        if user is not None:
-            channels.append(channel_of_user(user))
-        waits = [self.interest.follow(channels), *(part.opened(place) for part in self.parts)]
-        waits.append(self.sessions.look_up(request, place))
-        window = self._open(place)
-        if window is not None:
-            waits.append(self._up_to_date(window, request))
-        left = [each for each in waits if each is not None]
-        if not left or (self.parcels.given_up and (window is None or window.opened.done())):
-            return None
-        return Deferred(partial(self._let_in_later, channels, place, left, window))
-
-    async def _let_in_later(
-        self, channels: list[str], place: Place, waits: "list[asyncio.Future[None]]", window: Window | None
-    ) -> HandshakeRejection | None:
-        """Let a client in after a wait that may have been so long that its channels were let go of."""
-        while (rejection := await self._let_in(waits, window)) is None:
-            heard, window = self.interest.follow(channels), self._open(place)
-            opening = None if window is None or window.state is not State.OPENING else window.opened
-            waits = [each for each in (heard, opening) if each is not None]
-            if not waits or (self.parcels.given_up and opening is None):
-                return None
-        return rejection
-
-    def _up_to_date(self, window: Window, request: ConnectRequest) -> "asyncio.Future[None] | None":
-        """Return what a client waits for that may know more than this node does."""
-        if window.state is State.OPENING:
-            return window.opened
-        at = request.handshake.position
-        position = None if at is None else read_position(at)
-        if position is None or not self.windows.is_ahead(window.place, position):
-            return None
-        return self.windows.catch_up(window.place)
-
-    async def _let_in(self, waits: "list[asyncio.Future[None]]", window: Window | None) -> HandshakeRejection | None:
-        while not self.parcels.given_up:
-            done, _ = await asyncio.wait(waits, timeout=LOOK)
-            if len(done) == len(waits):
-                return None
-        if window is None or window.opened.done():
-            return None  # it hears what is sent from this node
-        return HandshakeRejection(503, "The server cannot reach its backplane, which knows what was sent here.", _LATER)
-
-    # Whose history is asked for (`signalpost.signals.memory.Elsewhere`)
-
-    def knows(self, place: Place) -> bool:
-        """See `Elsewhere.knows`."""
-        self.interest.follow([channel_of_place(place)])
-        window = self._open(place)
-        return window is None or window.state is State.OPEN
-
-    async def fetch(self, place: Place) -> None:
-        """See `Elsewhere.fetch`."""
-        heard = self.interest.follow([channel_of_place(place)])
-        window = self._open(place)
-        opened = None if window is None else window.opened
-        waits = [each for each in (heard, opened) if each is not None and not each.done()]
-        if waits and await self._let_in(waits, window) is not None:
-            raise UnavailableError("the backplane, which keeps what was sent there, cannot be reached")
-
-    def _open(self, place: Place) -> Window | None:
-        if not self.node.memory.keeps:
-            return None
-        return self.windows.open(place, self.interest.pending(channel_of_place(place)))
+    def _admit(self, request: ConnectRequest) -> "Awaitable[HandshakeRejection | None] | None":
+        return self.admission.admit(request)
 
     def _met(self, groups: Iterable[str]) -> None:
         """Called with the groups that a client joins."""
@@ -319,6 +247,21 @@ class Cluster:
         self._there.clear()
         self.publisher.forget()
         self.parcels.backplane_lost()
+
+    @property
+    def here(self) -> bool:
+        """Whether the backplane is there."""
+        return self._there.is_set()
+
+    @property
+    def healed(self) -> int:
+        """How many holes in what is kept this node has filled."""
+        return self.windows.healed
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait until the backplane has taken them."""
+        return self.parcels.size
 
     async def _reachable(self) -> bool:
         """Wait until the backplane is there; return whether it is, before the patience is over."""

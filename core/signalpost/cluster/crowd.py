@@ -19,7 +19,7 @@ from typing import Any
 
 from signalpost.backplanes.backplane import AwayError, RefusedError
 from signalpost.cluster.channels import channel_of_place, place_in, read_place
-from signalpost.cluster.cluster import LOOK, Cluster
+from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.crowdtables import (
     field_of,
     seat_of,
@@ -29,7 +29,7 @@ from signalpost.cluster.crowdtables import (
 )
 from signalpost.cluster.crowdwriter import CrowdWriter
 from signalpost.cluster.nodetable import NODES, Nodes, read_nodes
-from signalpost.cluster.part import Note
+from signalpost.cluster.part import LOOK, Note
 from signalpost.errors import UnavailableError
 from signalpost.foreign import unseen_task
 from signalpost.logthrottle import LineTally, call_later

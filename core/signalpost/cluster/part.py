@@ -9,6 +9,9 @@ from signalpost.cluster.origin import Origin
 from signalpost.cluster.parcels import Parcels
 from signalpost.paths import Place
 
+LOOK = 1.0
+"""Seconds between two looks at what is to be done again."""
+
 
 class Note(NamedTuple):
     """A note of a node.

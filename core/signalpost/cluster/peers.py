@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from signalpost.cluster.cluster import LOOK
 from signalpost.cluster.nodetable import read_record
+from signalpost.cluster.part import LOOK
 
 LIFE = 10.0
 """Seconds for which a node may say nothing; at the last look within them it counts as dead."""

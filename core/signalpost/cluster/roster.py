@@ -25,9 +25,9 @@ import orjson
 from signalpost import __version__
 from signalpost.backplanes.backplane import AwayError, RefusedError
 from signalpost.cluster.channels import EVERYONE
-from signalpost.cluster.cluster import LOOK, Cluster
+from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.nodetable import ALL, BEGUN, NODES, NodeRecord, Nodes, read_nodes
-from signalpost.cluster.part import Note
+from signalpost.cluster.part import LOOK, Note
 from signalpost.cluster.peers import Peers
 from signalpost.cluster.reaping import reap
 from signalpost.foreign import unseen_task

@@ -4,10 +4,8 @@ A certificate is pem (certificates and key in one file or in two, the key plain 
 password, or generated at start (``self_signed: true``). Only files are read here; no sockets, no loop.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -92,15 +90,6 @@ def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime 
         return _as_pem(certificates, key)
     material = _read(tls)
     return _as_pem(material.certificates, material.key)
-
-
-def certificate_digest(files: Iterable[Path]) -> str:
-    """Return a digest of the contents of a certificate's files; an unreadable file counts as empty."""
-    found = hashlib.sha256()
-    for file in files:
-        with suppress(OSError):
-            found.update(hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
 
 
 def _as_pem(certificates: Sequence[x509.Certificate], key: PrivateKey) -> CertificateChain:

@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from signalpost.config.actions import Place, StepReader, templates_in
-from signalpost.config.certificates import certificate_digest
 from signalpost.config.feedurl import parse_url
 from signalpost.config.headers import read_headers
 from signalpost.config.model import FeedConfig, FeedSource, Scheme
 from signalpost.config.section import Section, find_file
 from signalpost.config.signals import read_protocols
+from signalpost.config.tls import certificate_digest
 from signalpost.units import parse_duration, parse_size
 from signalpost.words import quoted
 

@@ -15,6 +15,7 @@ from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import Breadth, PluginsConfig, ServerConfig
+from signalpost.config.monitor import monitor_notes, read_monitor
 from signalpost.config.proxies import proxy_notes
 from signalpost.config.routes import read_routes
 from signalpost.config.schema.definition import compose_schema
@@ -103,6 +104,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     limits = read_limits(root, signals)
     backplane = read_backplane(root)
     check_beside(root, history, auth)
+    monitor = read_monitor(root, endpoints, routes)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -125,6 +127,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
             *auth_notes(root, auth),
             *proxy_notes(root.report, endpoints.configs, limits),
             *backplane_notes(root, backplane),
+            *monitor_notes(root, monitor, endpoints.configs),
         ),
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
@@ -133,6 +136,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         auth=auth,
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
+        monitor=monitor,
     )
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
 from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
+from signalpost.config.monitormodel import MonitorConfig
 from signalpost.cron import Cron
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
@@ -748,6 +749,7 @@ class ServerConfig:
         auth: how clients say who they are; None is that they do not.
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
+        monitor: where the server is watched; None is nowhere, and nothing is counted.
     """
 
     file: str
@@ -773,6 +775,12 @@ class ServerConfig:
     auth: AuthConfig | None = None
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
+    monitor: MonitorConfig | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether metrics are read, so that what happens is counted."""
+        return self.monitor is not None and self.monitor.metrics is not None
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

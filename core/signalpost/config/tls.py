@@ -1,9 +1,10 @@
 """The certificates of endpoints: only on encrypted ones, readable, and valid."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from signalpost.config.certificates import certificate_digest, check_certificate
 from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
 from signalpost.config.section import Section, find_file
 
@@ -31,14 +32,27 @@ def read_tls(section: Section, scheme: Scheme, folder: Path) -> TlsConfig | None
 
 def check_certificates(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
     """Report certificates that cannot be used, each where it is first named."""
-    judged: set[TlsConfig] = set()
+    first: dict[TlsConfig, Section] = {}
     for section, config in endpoints:
-        if config.tls is None or config.tls in judged:
-            continue
-        judged.add(config.tls)
-        text = check_certificate(config.tls)
+        if config.tls is not None:
+            first.setdefault(config.tls, section)
+    if not first:
+        return
+    from signalpost.config.certificates import check_certificate  # loads cryptography
+
+    for tls, section in first.items():
+        text = check_certificate(tls)
         if text is not None:
             section.problem("certificate", text)
+
+
+def certificate_digest(files: Iterable[Path]) -> str:
+    """Return a digest of the contents of a certificate's files; an unreadable file counts as empty."""
+    found = hashlib.sha256()
+    for file in files:
+        with suppress(OSError):
+            found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _refuse_tls(section: Section, scheme: Scheme) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from signalpost.events import Broadcast, Shared
-from signalpost.feeds.link import FeedStatus, Link
 from signalpost.feeds.pace import Pace
 from signalpost.foreign import unseen_task
 from signalpost.observe import Observer
 from signalpost.plan import Feed
 from signalpost.signals.work import Work
 from signalpost.words import did_you_mean
+
+if TYPE_CHECKING:
+    from signalpost.feeds.link import FeedStatus, Link  # which loads websockets
 
 GRACE = 5.0
 """Seconds in which messages under way may finish when the server stops."""
@@ -81,12 +83,20 @@ class FeedRunner:
             self._left.append(link)
             self._go_on(self._let_go(link))
 
-    def _begin(self, feed: Feed, work: Work) -> Link:
+    def observe(self, observer: Observer | None) -> None:
+        """Notify another observer from now on."""
+        self._observer = observer
+        for link in self._links.values():
+            link.observer = observer
+
+    def _begin(self, feed: Feed, work: Work) -> "Link":
+        from signalpost.feeds.link import Link  # loads websockets
+
         link = Link(feed, self._shared, self._broadcast, work, self._pace, self._observer)
         link.start()
         return link
 
-    async def _let_go(self, link: Link) -> None:
+    async def _let_go(self, link: "Link") -> None:
         await link.end(_DONE)
         self._left.remove(link)
 
@@ -115,7 +125,7 @@ class FeedRunner:
         """Return the names of all feeds, in the order of the plan."""
         return tuple(self._links) or tuple(feed.name for feed in self._feeds)
 
-    def status(self, name: str) -> FeedStatus:
+    def status(self, name: str) -> "FeedStatus":
         """Return the status of a feed.
 
         Raises:
@@ -126,6 +136,6 @@ class FeedRunner:
             raise LookupError(f'no feed is named "{name}"{did_you_mean(name, self.names())}')
         return link.status
 
-    def statuses(self) -> tuple[FeedStatus, ...]:
+    def statuses(self) -> "tuple[FeedStatus, ...]":
         """Return the status of all feeds, in the order of the plan; empty before the start."""
         return tuple(link.status for link in self._links.values())

@@ -28,6 +28,7 @@ from signalpost.auth.identity import GUEST
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.foreign import overran
 from signalpost.http.guard import Guard
+from signalpost.logsubject import Subject, about_path
 from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
@@ -131,11 +132,11 @@ class ErrorPages(ErrorHandler):
         elif isinstance(exception, CancelledError):
             status = 503
         if isinstance(exception, LateAnswerError):
-            LOG.error("%s was answered with %d: %s", shown(request), status, exception)
+            LOG.error("%s was answered with %d: %s", shown(request), status, exception, extra=told_of(request))
             if (cancelled := sys.exc_info()[1]) is not None:
                 overran(cancelled, "took longer than limits.response")
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
-            LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
+            LOG.error("%s was answered with %d", shown(request), status, exc_info=exception, extra=told_of(request))
         return failure(request, status, headers=headers)
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
@@ -299,6 +300,11 @@ def _weight(parameters: list[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def told_of(request: Request) -> dict[str, Subject]:
+    """Return the argument ``extra`` of a record about a request."""
+    return about_path(request.path, getattr(request, "identity", GUEST).user)
 
 
 def shown(request: Request) -> str:

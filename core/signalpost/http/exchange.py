@@ -20,12 +20,14 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.models.protocol_types import TransportProtocol
 from sanic.touchup.schemes.ode import RemoveDispatch
 
+from signalpost.http.access import note_answer
 from signalpost.http.answer import date_now, head_of
 from signalpost.http.body import Body, ChunkedBody, MalformedBodyError, SizedBody
 from signalpost.http.errorpages import OverloadedError
 from signalpost.http.intake import Intake
 from signalpost.http.known import closes
 from signalpost.http.request import WebRequest, is_plain
+from signalpost.logsubject import about_path
 from signalpost.websocket.handshake import is_upgrade
 from signalpost.websocket.head import MOST_FIELDS
 
@@ -98,6 +100,10 @@ class Owner(Protocol):
     request_timeout: float
     state: dict[str, Any]
     transport: Any
+
+    @property
+    def asked(self) -> float:
+        """When the request under way had arrived, by `time.monotonic`."""
 
     @property
     def keeps_alive(self) -> bool:
@@ -287,6 +293,8 @@ class Exchange(Http):
             connection = f"upgrade, {connection}"
         headers.pop("connection", None)
         answer = head_of(status, headers.items(), f"{framing}connection: {connection}\r\n") + data
+        if (access := self._owner.intake.access) is not None:
+            note_answer(access, self.request, status, monotonic() - self._owner.asked)
         if not self._owner.write(answer):
             await self._send(answer)
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
@@ -324,7 +332,11 @@ class Exchange(Http):
             headers.pop("transfer-encoding", None)
             request = self.request
             LOG.warning(
-                "%s %s: an answer with status %d has no body", request.method, request.path, self.response.status
+                "%s %s: an answer with status %d has no body",
+                request.method,
+                request.path,
+                self.response.status,
+                extra=about_path(request.path),
             )
         return ""
 

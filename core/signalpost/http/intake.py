@@ -7,6 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 
+from signalpost.accesslog import AccessLog
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.inbound import Inbound
 from signalpost.http.crowd import Crowd
@@ -37,6 +38,7 @@ class Intake:
         requests: number of requests under way.
         refused: counts requests for which there was no room.
         clients: returns how many WebSockets are open.
+        access: called with each answer; None logs none.
     """
 
     limits: LimitsConfig
@@ -49,10 +51,16 @@ class Intake:
     requests: int
     refused: Tally
     clients: Callable[[], int]
+    access: AccessLog | None = None
 
     @classmethod
     def open(
-        cls, limits: LimitsConfig, inbound: Inbound, clients: Callable[[], int], loop: asyncio.AbstractEventLoop
+        cls,
+        limits: LimitsConfig,
+        inbound: Inbound,
+        clients: Callable[[], int],
+        loop: asyncio.AbstractEventLoop,
+        access: AccessLog | None = None,
     ) -> "Intake":
         """Create the intake of a server that runs in a loop; the arguments are attributes of it."""
 
@@ -84,6 +92,7 @@ class Intake:
             requests=0,
             refused=Tally(tell, loop.call_later),
             clients=clients,
+            access=access,
         )
         return intake
 

@@ -44,12 +44,12 @@ class HandingOver(HttpProtocol):
         intake: what all connections share.
 
     Attributes:
+        asked: when the request under way had arrived.
         intake: the same.
         decided: what is decided of its handshake already: that it is rejected, or what is waited for.
     """
 
     __slots__ = (
-        "_asked",
         "_begun",
         "_discarding",
         "_dropped",
@@ -66,6 +66,7 @@ class HandingOver(HttpProtocol):
         "_taken",
         "_under_way",
         "_unread",
+        "asked",
         "decided",
         "intake",
     )
@@ -83,7 +84,7 @@ class HandingOver(HttpProtocol):
         self._reader: Exchange | None = None  # Sanic drops it before its task is over
         self._held = 0  # bytes that the account holds for this connection
         self._under_way = False  # a request of it is counted
-        self._asked = begun  # when the request under way had arrived
+        self.asked = begun
         self._more: asyncio.Future[None] | None = None  # while bytes are awaited
         self._paused = False  # no bytes are read
         self._discarding = False
@@ -237,7 +238,7 @@ class HandingOver(HttpProtocol):
             self._first = False
             self.intake.newcomers.remove(self)
         self.intake.waiting.remove(self)
-        self._asked = monotonic()
+        self.asked = monotonic()
         self._under_way = self.intake.admit_request()
         self._discarding = not self._under_way
         return self._under_way
@@ -245,7 +246,7 @@ class HandingOver(HttpProtocol):
     def begin_answer(self) -> None:
         """Begin to answer a request whose body has been read, too."""
         self.stop_waiting()
-        self._asked = monotonic()
+        self.asked = monotonic()
 
     def rest(self) -> None:
         """Wait for a request of which no byte has arrived; before the first request, its timeout applies."""
@@ -410,7 +411,7 @@ class HandingOver(HttpProtocol):
         if http.stage in (Stage.IDLE, Stage.REQUEST):
             return RequestTimeout("Request Timeout") if now >= self._due else None
         if http.stage is Stage.HANDLER and not http.upgrade_websocket and http.response is None:
-            return LateAnswerError() if now - self._asked > self.response_timeout else None
+            return LateAnswerError() if now - self.asked > self.response_timeout else None
         return None
 
     def _reads_too_slowly(self, now: float) -> bool:

@@ -38,9 +38,10 @@ from signalpost.http.request import WebRequest
 from signalpost.http.restraint import RouteBroadcast, not_connected
 from signalpost.http.routerate import RouteCounter
 from signalpost.http.sender import broadcast_of, sender_of
-from signalpost.http.services import RouteServices
+from signalpost.http.services import Page, RouteServices
 from signalpost.http.views import View, ViewError, ViewRequest
 from signalpost.http.whereabouts import whereabouts
+from signalpost.logsubject import SUBJECT, Subject
 from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
 from signalpost.signals.sessions import HEADER
@@ -101,7 +102,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices, counter: RouteCounter 
             if broadcast.used and restraint is not None:
                 await restraint.wait()
             if foreign:
-                return await in_context(copy_context(), answer(request, params))
+                return await in_context(context_of(request), answer(request, params))
             return await answer(request, params)
         finally:
             services.work.end()
@@ -129,6 +130,16 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
         proxied = request.public is not None
         where = whereabouts(request.host, page, endpoints(), proxied=proxied)
         return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
+
+    return endpoint
+
+
+def page_endpoint(page: Page) -> Endpoint:
+    """Create the function that answers with a page of the server itself."""
+
+    async def endpoint(request: WebRequest) -> Response:
+        shown = await page(request.headers.get("accept", ""))
+        return HTTPResponse(shown.body, shown.status, {"cache-control": "no-store"}, shown.content_type)
 
     return endpoint
 
@@ -189,10 +200,16 @@ async def _answer_view(
     try:
         services.private.check_again(path)
     except OSError as error:
-        LOG.error("%s: %s cannot be shown: %s", pages.shown(request), view.name, error.strerror or error)  # noqa: TRY400
+        LOG.error(  # noqa: TRY400 - the reason says all
+            "%s: %s cannot be shown: %s",
+            pages.shown(request),
+            view.name,
+            error.strerror or error,
+            extra=pages.told_of(request),
+        )
         return pages.failure(request, 500)
     try:
-        text = copy_context().run(  # templates may call functions of plugins
+        text = context_of(request).run(  # templates may call functions of plugins
             view.render,
             {
                 "params": params,
@@ -207,7 +224,9 @@ async def _answer_view(
         )
     except ViewError as error:
         _check_exhaustion(error.__cause__, services)
-        LOG.error("%s: %s", pages.shown(request), error)  # noqa: TRY400 - the template's line says more than ours
+        LOG.error(  # noqa: TRY400 - the template's line says more than ours
+            "%s: %s", pages.shown(request), error, extra=pages.told_of(request)
+        )
         return pages.failure(request, 500)
     return HTTPResponse(text, content_type=view.content_type)
 
@@ -228,7 +247,9 @@ async def _answer_actions(
     except StepFailedError as error:
         if isinstance(error.cause, SanicException | ClientError):
             raise error.cause from None
-        LOG.error("%s (on %s)", error, pages.shown(request), exc_info=error.cause)  # noqa: TRY400 - a template has none
+        LOG.error(  # noqa: TRY400 - a template has none
+            "%s (on %s)", error, pages.shown(request), exc_info=error.cause, extra=pages.told_of(request)
+        )
         return _failure(request)
     if isinstance(run.answer, Made):
         made = run.answer
@@ -246,7 +267,7 @@ async def _answer_handler(
 ) -> Response:
     """Await the handler. What it raises is logged in full and hidden from the client."""
     try:
-        result = await code.run(handler.function, event_of(request, params), context=copy_context())
+        result = await code.run(handler.function, event_of(request, params), context=context_of(request))
         return _guarded(code.call(partial(response_of, result, responded=request.responded)), code)
     except (SanicException, ClientError):
         raise
@@ -258,6 +279,7 @@ async def _answer_handler(
             handler.where,
             pages.shown(request),
             exc_info=original(error),
+            extra=pages.told_of(request),
         )
         return _failure(request)
 
@@ -352,6 +374,13 @@ def _json(value: Any) -> HTTPResponse:
 
 
 T = TypeVar("T")
+
+
+def context_of(request: WebRequest) -> Context:
+    """Return the context in which code of plugins runs for a request."""
+    context = copy_context()
+    context.run(SUBJECT.set, Subject(None, request.identity.user, request.path))
+    return context
 
 
 @types.coroutine

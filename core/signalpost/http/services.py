@@ -1,9 +1,9 @@
 """What HTTP routes need from the server."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from signalpost.auth.identity import Identity
 from signalpost.auth.revocations import Refusal
@@ -18,6 +18,18 @@ from signalpost.plugins.identification import Identification
 from signalpost.signals.broadcast import Sender
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
+
+
+class Shown(NamedTuple):
+    """What a page of the server itself shows."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+
+
+Page = Callable[[str], Awaitable[Shown]]
+"""Returns what a page shows; its argument is the header Accept of the request, empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class RouteServices:
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
+        pages: of the server itself at this endpoint, by path.
     """
 
     shared: Shared
@@ -69,3 +82,4 @@ class RouteServices:
     permission_failed: Callable[[str], None] = lambda _line: None
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
+    pages: Mapping[str, Page] = field(default_factory=dict)

@@ -212,6 +212,12 @@ class JobRunner:
             paused=series.paused,
         )
 
+    def observe(self, observer: Observer | None) -> None:
+        """Notify another observer of runs from now on."""
+        self._observer = observer
+        for series in self._series.values():
+            series.observer = observer
+
     def under_way(self) -> tuple[asyncio.Task[None], ...]:
         """Return the runs that are under way."""
         return tuple(task for series in self._series.values() for task in series.running)

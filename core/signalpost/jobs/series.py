@@ -61,7 +61,7 @@ class Series:
     ) -> None:
         self.job = job
         self._claims = claims
-        self._observer = observer
+        self.observer = observer
         self.work = work
         self.moments = moments
         self.begun = 0
@@ -186,12 +186,12 @@ class Series:
         return task
 
     async def _run(self, event: TickEvent) -> None:
-        if self._observer is None:
+        if self.observer is None:
             await self._attempt(event)
             return
         begun = perf_counter()
         failed = not await self._attempt(event)
-        self._observer.job_ran(self.job.name, perf_counter() - begun, failed=failed)
+        self.observer.job_ran(self.job.name, perf_counter() - begun, failed=failed)
 
     async def _attempt(self, event: TickEvent) -> bool:
         """Execute a run; return whether it ended without a failure, and report a failure."""

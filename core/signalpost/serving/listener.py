@@ -25,7 +25,6 @@ from signalpost.http.router import UpgradeTable
 from signalpost.http.services import RouteServices
 from signalpost.plan import RouteRule
 from signalpost.serving.ports import BACKLOG, Port
-from signalpost.serving.tls import server_context
 from signalpost.sockets.acceptor import Acceptor, FirstBytes, Security
 from signalpost.sockets.fallback import FallbackDoor
 from signalpost.sockets.services import SocketServices
@@ -132,6 +131,8 @@ class Listener:
             return None
         if self._tls is not None and first.tls.self_signed and self.port.endpoints[0].tls == first.tls:
             return self._tls
+        from signalpost.serving.tls import server_context  # loads cryptography
+
         try:
             return server_context(first.tls, first.address)
         except ListenError as error:

@@ -19,6 +19,7 @@ from signalpost.delivery.client import Client
 from signalpost.errors import StepFailedError
 from signalpost.events import ClientEvent
 from signalpost.foreign import is_the_task_s, overran_in
+from signalpost.logsubject import about
 from signalpost.signals.inbox import ClientArrival
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.work import Work
@@ -110,7 +111,13 @@ class Arrival:
             if is_the_task_s(error):
                 client.close(CloseCode.SERVER_ERROR, TOO_LATE)
                 raise
-            logger.exception("connected (%s) failed on %s for client %s", rule.owner, client.path, client.named)
+            logger.exception(
+                "connected (%s) failed on %s for client %s",
+                rule.owner,
+                client.path,
+                client.named,
+                extra=about(client),
+            )
         finally:
             for hook in self._hooks:
                 hook.cancel()
@@ -142,6 +149,7 @@ class Arrival:
             client.path,
             self._own_list if self.begun else ", ".join(sorted(hook.get_name() for hook in late)),
             patience,
+            extra=about(client),
         )
         client.close(CloseCode.SERVER_ERROR, TOO_LATE)
         for waiting in (task, *late):

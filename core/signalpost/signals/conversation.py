@@ -9,6 +9,7 @@ from contextvars import Context
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 from signalpost.backplanes.backplane import Once
@@ -23,12 +24,14 @@ from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.history.stream import Stream
 from signalpost.jsontext import memory_of
+from signalpost.logsubject import SUBJECT, about, subject_of
 from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
 from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
+from signalpost.signals.counts import Counts
 from signalpost.signals.decide import (
     ACT,
     ANSWER,
@@ -119,7 +122,8 @@ class Host(Protocol):
     sequencing: "dict[asyncio.Future[Published], Client]"
     base: Context
     overdue: Overdue
-    observer: Observer | None
+    program_observer: Observer | None
+    counts: Counts
     alone: bool
 
     @property
@@ -166,10 +170,10 @@ class Conversation:
         "_arrival",
         "_cancellable",
         "_context",
+        "_counts",
         "_deadline",
         "_host",
         "_inbox",
-        "_observer",
         "_source",
         "client",
         "present",
@@ -198,7 +202,7 @@ class Conversation:
         self.present: Place | None = None
         self.renewing: asyncio.Task[None] | None = None
         self._host = host
-        self._observer = host.observer  # asked for each message
+        self._counts = host.counts.of(rule)  # asked for each message
         self._source = source
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
@@ -214,6 +218,7 @@ class Conversation:
         """
         self._source = source
         self.rule = rule
+        self._counts = self._host.counts.of(rule)
         if self._inbox is not None:
             match rule.reaction:
                 case Relay():
@@ -228,6 +233,7 @@ class Conversation:
         """Return the client's own context, in which plugins' code runs for it."""
         if self._context is None:
             self._context = self._host.base.copy()
+            self._context.run(SUBJECT.set, subject_of(self.client))
         return self._context
 
     def arrive(self, hooks: Collection[asyncio.Task[None]] = ()) -> None:
@@ -342,8 +348,12 @@ class Conversation:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
-            if self._observer is not None:
-                self._observe("answer" if shortcut is _SENDER else "deliver")
+            counts = self._counts
+            if counts.on:
+                outcome = "answer" if shortcut is _SENDER else "deliver"
+                counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
+                if self._host.program_observer is not None:
+                    self._host.program_observer.received(self.client.id, self.client.path, outcome)
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
         elif rule.config.format is _RAW:
             self._relay(opcode, payload)
@@ -381,7 +391,7 @@ class Conversation:
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
-        if self._observer is not None and not isinstance(decision, Reject):
+        if self._counts.on and not isinstance(decision, Reject):
             self._observe(type(decision).__name__.lower())
         sent: Receipt | None = None
         if decision is ANSWER:
@@ -426,7 +436,7 @@ class Conversation:
         except RejectedMessageError as refused:
             self._reject(refused.error, refused.ref)
             return
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed(request.kind, {**ref, **body}))
@@ -673,7 +683,7 @@ class Conversation:
         if isinstance(decision, Reject):
             self._reject(decision.error, None)
             return
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
@@ -711,7 +721,7 @@ class Conversation:
 
     def acknowledge(self, request: ServerRequest, body: Mapping[str, Any]) -> None:
         """Tell the client that a request to the server was done."""
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed("ack", {**ref, **body}))
@@ -724,7 +734,7 @@ class Conversation:
 
     def _say(self, error: ClientError, ref: Ref | None, answer: Answer | None) -> None:
         """Note an error, and tell the sender, unless it has been answered."""
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(error.code)
         if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
@@ -736,8 +746,11 @@ class Conversation:
         self._say(_FAILED, message.ref, message.answer)
 
     def _observe(self, outcome: str) -> None:
-        if self._observer is not None:
-            self._observer.received(self.client.id, self.client.path, outcome)
+        """Count a message; only called while something counts."""
+        self._counts.messages[outcome] += 1
+        observer = self._host.program_observer
+        if observer is not None:
+            observer.received(self.client.id, self.client.path, outcome)
 
     # Actions and handlers
 
@@ -819,7 +832,10 @@ class Conversation:
 
     def step_failed(self, error: StepFailedError) -> None:
         """Log that a step failed."""
-        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.named, exc_info=error.cause)
+        client = self.client
+        logger.error(
+            "%s (on %s, for client %s)", error, client.path, client.named, exc_info=error.cause, extra=about(client)
+        )
 
     def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
         host = self._host
@@ -864,6 +880,7 @@ class Conversation:
             return
         scope = asyncio.timeout(rule.config.timeout if isinstance(message, ClientMessage) else None)
         handling = overdue.begin(scope, client, rule)
+        begun = perf_counter() if self._counts.on else None
         try:
             async with scope:
                 is_told = await self._handle_entry(entry)
@@ -874,6 +891,8 @@ class Conversation:
         finally:
             overdue.end(handling)
             if isinstance(message, ClientMessage):
+                if begun is not None:
+                    self._counts.handled(perf_counter() - begun)
                 self._drop(message)
             work.end()
 
@@ -896,7 +915,7 @@ class Conversation:
         rule, text = handling.rule, "was cancelled, since its client had gone"
         if not handling.is_told:
             text = f"took longer than {rule.config.timeout or 0.0:g} s"
-            logger.warning("%s %s and was cancelled", handling, text)
+            logger.warning("%s %s and was cancelled", handling, text, extra=about(handling.client))
         if error is not None:
             overran(error, text)
         elif rule.code is not None:
@@ -913,7 +932,12 @@ class Conversation:
             self.step_failed(failed)
         except UnavailableError as unavailable:
             logger.error(  # noqa: TRY400 - nothing of it is the plugin's
-                "%s failed on %s for client %s: %s", rule.work, self.client.path, self.client.id, unavailable
+                "%s failed on %s for client %s: %s",
+                rule.work,
+                self.client.path,
+                self.client.id,
+                unavailable,
+                extra=about(self.client),
             )
             if isinstance(message, ClientMessage):
                 self._reject(UNAVAILABLE, message.ref, message.answer)
@@ -927,6 +951,7 @@ class Conversation:
                 self.client.path,
                 self.client.id,
                 exc_info=original(error),
+                extra=about(self.client),
             )
         else:
             return False

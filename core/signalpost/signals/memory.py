@@ -24,6 +24,7 @@ from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
 from signalpost.history.stream import Stream, Why
 from signalpost.history.streams import PLACES, SWEEP_SECONDS, Streams
+from signalpost.logsubject import about
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Repeats
 from signalpost.signals.ledger import LONGEST_INFO, Ledger
@@ -421,7 +422,9 @@ def _info(guest: Guest, rule: SignalRule) -> Any:
         info = rule.info(guest.arrival_event())
         size = len(orjson.dumps(info))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's function in a template may raise anything
-        logger.error("presence.info of %s failed for client %s: %s", rule.owner, client.named, error)  # noqa: TRY400
+        logger.error(  # noqa: TRY400 - the template's line says more than ours
+            "presence.info of %s failed for client %s: %s", rule.owner, client.named, error, extra=about(client)
+        )
         return None
     if size > LONGEST_INFO:
         logger.warning(
@@ -430,6 +433,7 @@ def _info(guest: Guest, rule: SignalRule) -> Any:
             size,
             client.named,
             LONGEST_INFO,
+            extra=about(client),
         )
         return None
     return info

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId
 from signalpost.foreign import named_code
+from signalpost.logsubject import about
 from signalpost.signals.rule import SignalRule
 
 logger = logging.getLogger("signalpost.signals")
@@ -85,7 +86,8 @@ class Overdue:
         for handling in [each for each in self._all if each.client.id == client]:
             if not handling.scope.expired():
                 handling.is_told = True
-                logger.warning("%s was cancelled: the client went %g s ago", handling, LONGEST_ABSENCE)
+                gone = about(handling.client)
+                logger.warning("%s was cancelled: the client went %g s ago", handling, LONGEST_ABSENCE, extra=gone)
                 handling.scope.reschedule(now)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -93,5 +95,10 @@ class Overdue:
         for handling in self._all:
             if not handling.is_told and now - handling.since >= HUNG:
                 handling.is_told = True
-                logger.warning("%s has been at work for %.0f s; its place is taken", handling, now - handling.since)
+                logger.warning(
+                    "%s has been at work for %.0f s; its place is taken",
+                    handling,
+                    now - handling.since,
+                    extra=about(handling.client),
+                )
         self._timer = loop.call_later(HUNG / 4, self._look, loop) if self._all else None

@@ -11,6 +11,7 @@ from signalpost.delivery.client import Client
 from signalpost.errors import ClientError, ErrorCode, NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.foreign import unseen_task
+from signalpost.logsubject import about
 from signalpost.signals.admission import IdentityRejection
 from signalpost.signals.answers import Ref
 from signalpost.signals.expiry import Expiries, Expiring
@@ -108,7 +109,7 @@ async def _renew_later(guest: Renewable, host: RenewalHost, request: ServerReque
     except (UnauthorizedError, NotReadyError) as error:
         _refuse(guest, request, _code_of(error), str(error))
     except Exception:
-        logger.exception("a token of client %s could not be judged", guest.client.id)
+        logger.exception("a token of client %s could not be judged", guest.client.id, extra=about(guest.client))
         _refuse(guest, request, ErrorCode.UNAVAILABLE, "the token could not be judged now; try again")
     else:
         _settle(guest, host, request, identity)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
+from signalpost.logsubject import about
 from signalpost.websocket.frames import CloseCode
 
 LOG = logging.getLogger(__name__)
@@ -184,7 +185,12 @@ async def finish_handlers(running: Mapping[asyncio.Task[None], Client], seconds:
     _, late = await asyncio.wait(clients, timeout=seconds)
     for task in late:
         client = clients[task]
-        LOG.warning("the handler on %s for client %s was cancelled: the server stops", client.path, client.named)
+        LOG.warning(
+            "the handler on %s for client %s was cancelled: the server stops",
+            client.path,
+            client.named,
+            extra=about(client),
+        )
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=_LAST_WORD)

@@ -15,6 +15,7 @@ from signalpost.config.addresses import network_of
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.eventstream import EVENT_STREAM, EVENT_STREAM_V1
 from signalpost.edge.limiter import too_many
+from signalpost.http.access import note_client
 from signalpost.http.answer import date_now, head_of
 from signalpost.http.errorpages import failure, harden, weight_of
 from signalpost.http.guard import Guard
@@ -140,6 +141,8 @@ class FallbackDoor:
         # The rest of the request's task must write nothing, and must not wait for a further request.
         cast("Http", request.stream).upgrade_websocket = True
         protocol.hand_over()
+        if services.intake.access is not None:
+            note_client(services.intake.access, accept, HTTPStatus.OK)
         transport.write(_head(request, accept, {**_FIELDS, **self._exposed}))
         encoding = EVENT_STREAM_V1 if request.args.get("v") else EVENT_STREAM
         stream = EventStream(transport, node, services.keepalive)

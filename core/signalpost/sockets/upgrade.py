@@ -12,6 +12,7 @@ from sanic.response import HTTPResponse
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.codec import V1
 from signalpost.edge.forwarded import PublicView, peer_of, public_of
+from signalpost.http.access import note_answer, note_client
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
 from signalpost.http.protocol import HandingOver
@@ -145,6 +146,8 @@ class Upgrader:
         if not protocol or transport.is_closing():
             return self._reject(request, rejection)
         self._note(request, rejection)
+        if (access := self._services.intake.access) is not None:
+            note_answer(access, request, rejection.status, None)
         cast("Http", request.stream).upgrade_websocket = True
         early = cast("HandingOver", transport.get_protocol()).hand_over()
         transport.write(write_101(offer, protocol, ""))
@@ -254,6 +257,8 @@ class Upgrader:
     def _open(self, transport: asyncio.Transport, offer: Offer, accept: Accept, hand_over: Callable[[], bytes]) -> None:
         """Write the 101, and pass the transport, which `hand_over` releases, to a client of ours."""
         services, node, endpoint = self._services, self._services.node, accept.request.endpoint
+        if services.intake.access is not None:
+            note_client(services.intake.access, accept, HTTPStatus.SWITCHING_PROTOCOLS)
         protocol = choose_protocol(offer, node.encodings.preferred(accept.resolved.rule.config.protocols))
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")

@@ -7,6 +7,7 @@ from typing import Any
 from signalpost.actions.declaration import BuiltIn, Draft, option
 from signalpost.actions.execution import Run
 from signalpost.actions.steps import Options, Step, joined
+from signalpost.logsubject import about
 from signalpost.templates.text import as_text
 from signalpost.words import cut, printable
 
@@ -36,7 +37,7 @@ def _log(run: Run, options: Mapping[str, Any]) -> None:
         _LEVELS[options["level"]],
         "%s",
         cut(printable(as_text(options["message"])), _LONGEST_LINE),
-        extra={"origin": None if client is None else client.id},
+        extra={"origin": None} if client is None else {"origin": client.id, **about(client)},
     )
 
 

@@ -1,0 +1,50 @@
+"""Hides what looks like a credential in the log, whoever logs it: a plugin may log a whole head, or an address.
+
+Secrets of routes.yaml are hidden by their values (`signalpost.cli.secrets`). Those of clients are not known here, so
+they are found by where they stand: tokens, cookies, parameters of addresses, members of JSON, passwords of URLs.
+"""
+
+import re
+
+MARK = "***"
+
+_NAMES = r"(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|credentials?|signature|authorization|cookie)"
+_MEMBER = rf"[\w.-]*{_NAMES}"
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Authorization: Bearer …; Cookie: …, up to the end of the line as a head, a repr or JSON writes it.
+    (
+        re.compile(
+            r"(?i)(?<![\w.])((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|signalpost-session)"
+            r"""(["']?\s*[:=]\s*b?["']?)[^\s"'\\][^"'\r\n\\]*"""
+        ),
+        rf"\1\2{MARK}",
+    ),
+    (re.compile(r"(?i)\b(bearer)\s+(?=[^\s\"']*[0-9._~+/=-])[\w.~+/=-]{8,}"), rf"\1 {MARK}"),
+    # JSON Web Tokens, and what browsers offer as subprotocols since they cannot send headers.
+    (re.compile(r"\beyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"), MARK),
+    (re.compile(r"\b(signalpost\.(?:bearer|session)\.)[\w.~+/=-]+"), rf"\1{MARK}"),
+    # ?access_token=…&key=…, and token=… anywhere.
+    (
+        re.compile(rf"""(?i)((?:[?&](?:key|code|auth|sig|session|sid)|(?<![\w.-]){_MEMBER})=)[^\s&"'<>;,)}}]+"""),
+        rf"\1{MARK}",
+    ),
+    # {"password": "…"}, {'token': '…'}, ('cookie', '…'); what is no text is no secret.
+    (
+        re.compile(rf"""(?i)(\(?b?(["']){_MEMBER}\2\s*:\s*b?)(["'])(?:(?!\3)[^\\]|\\.)*(?:\3|$)"""),
+        rf"\1\3{MARK}\3",
+    ),
+    (
+        re.compile(rf"""(?i)(\(b?(["']){_MEMBER}\2\s*,\s*b?)(["'])(?:(?!\3)[^\\]|\\.)*(?:\3|$)"""),
+        rf"\1\3{MARK}\3",
+    ),
+    # redis://user:password@host
+    (re.compile(r"(://[^\s/@:\"']*:)[^\s/\"']+@"), rf"\1{MARK}@"),
+)
+
+
+def redacted(text: str) -> str:
+    """Return a text in which what looks like a credential is hidden."""
+    for pattern, shown in _RULES:
+        text = pattern.sub(shown, text)
+    return text
