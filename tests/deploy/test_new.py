@@ -141,6 +141,25 @@ class TestContents:
         new("chat", "--deploy", "systemd")
         assert re.match(r"signalpost\[redis\]==\d", (own / "requirements.txt").read_text())
 
+    def test_the_health_of_the_app_is_what_the_image_is_checked_by(self, new, app):
+        own = app(ENDPOINT + "monitor: {health: /up, metrics: /numbers}\n")
+        new("chat", "--deploy", "docker", "--deploy", "nginx")
+        assert "'http://127.0.0.1:8090/up'" in (own / "Dockerfile").read_text()
+        assert re.match(r"signalpost\[metrics\]==\d", (own / "requirements.txt").read_text())
+        site = (own / "deploy" / "nginx.conf").read_text()
+        for path in ("/numbers", "/up", "/up/ready"):
+            assert f"    location = {path} {{\n        return 404;\n    }}\n" in site
+
+    def test_an_app_without_a_health_page_is_asked_for_what_every_endpoint_answers(self, new, app):
+        own = app(ENDPOINT)
+        new("chat", "--deploy", "docker")
+        assert "'http://127.0.0.1:8090/.well-known/signalpost'" in (own / "Dockerfile").read_text()
+
+    def test_an_app_without_pages_is_healthy_if_it_listens(self, new, app):
+        own = app(ENDPOINT.replace("http", "ws"))
+        new("chat", "--deploy", "docker")
+        assert "socket.create_connection(('127.0.0.1', 8090), 2)" in (own / "Dockerfile").read_text()
+
     def test_the_limits_of_the_app_are_those_of_the_unit(self, new, app):
         own = app(ENDPOINT + "limits: {connections: 7000, drain: 90s}\n")
         new("chat", "--deploy", "systemd")

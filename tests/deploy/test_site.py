@@ -40,6 +40,7 @@ routes:
   - {path: /who, method: GET, do: [{respond: {json: "{{ request }}"}}]}
 signals:
   - {path: /chat, rebroadcast: path}
+monitor: {health: /up}
 """
 TOLD = 'hosts: [chat.example], proxies: [127.0.0.1, "::1"]'
 COMPLETE = APP.replace("MORE", TOLD)
@@ -145,6 +146,12 @@ async def test_plain_http_leads_to_tls_but_for_what_certbot_asks(behind, tmp_pat
         moved = await client.get(f"http://127.0.0.1:{port}/who?x=1")
         assert (moved.status_code, moved.headers["location"]) == (308, "https://chat.example/who?x=1")
         assert (await client.get(f"http://127.0.0.1:{port}/.well-known/acme-challenge/token")).text == "proof"
+
+
+async def test_what_is_for_watching_is_not_passed_on(behind):
+    async with behind() as (client, _, port, _):
+        assert (await client.get(f"https://127.0.0.1:{port}/up")).status_code == 404
+        assert (await client.get(f"https://127.0.0.1:{port}/up/ready")).status_code == 404
 
 
 class TestText:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from signalpost import __version__
 from signalpost.config.model import EndpointConfig, ServerConfig
+from signalpost.config.monitormodel import READY
+from signalpost.http.whereabouts import PATH as WHEREABOUTS
 from signalpost.plan import Plan
 from signalpost.yaml.includes import SECRETS_FILE, SUFFIXES
 
@@ -61,6 +63,21 @@ class DeployedApp:
         return next(served, None)
 
     @property
+    def health(self) -> tuple[EndpointConfig | None, str]:
+        """Where it says that it lives: by ``monitor.health``, else by a path that every http endpoint answers."""
+        page = None if self.config.monitor is None else self.config.monitor.health
+        if page is None:
+            return self.pages, WHEREABOUTS
+        return next((each for each in self.config.endpoints if each.name == page.endpoint), None), page.path
+
+    def watched_at(self, endpoint: EndpointConfig) -> list[str]:
+        """Return the paths by which it is watched at an endpoint; nobody outside is meant to read these."""
+        pages = () if self.config.monitor is None else self.config.monitor.pages
+        paths = [page.path for page in pages if page.endpoint == endpoint.name]
+        health = None if self.config.monitor is None else self.config.monitor.health
+        return [*paths, *([health.path + READY] if health is not None and health.path in paths else ())]
+
+    @property
     def sockets(self) -> EndpointConfig | None:
         """The endpoint for WebSockets, if there is one."""
         return next((each for each in self.config.endpoints if each.scheme.websocket), None)
@@ -88,9 +105,10 @@ class DeployedApp:
     @property
     def requirements(self) -> str:
         """The packages that it needs, as pip reads them."""
-        extra = "[redis]" if self.config.backplane is not None else ""
+        wanted = {"metrics": self.config.counts, "redis": self.config.backplane is not None}
+        extras = ",".join(name for name, there in wanted.items() if there)
         installed = {f"{each.package}=={each.version}" for each in self.plan.registry.plugins if each.package}
-        return "\n".join([f"signalpost{extra}=={__version__}", *sorted(installed), ""])
+        return "\n".join([f"signalpost{f'[{extras}]' if extras else ''}=={__version__}", *sorted(installed), ""])
 
     def below(self, path: Path, home: Path) -> Path:
         """Return where a file or folder is if the app's folder is at `home`."""

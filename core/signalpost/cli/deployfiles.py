@@ -13,7 +13,6 @@ from pathlib import Path
 from signalpost.cli.deployedapp import DeployedApp
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import OperatorError
-from signalpost.http.whereabouts import PATH as HEALTH
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "starters" / "deploy"
 
@@ -94,12 +93,12 @@ def docker(app: DeployedApp) -> Files:
 
 def _health(app: DeployedApp) -> str:
     """Return Python that fails where the server does not answer."""
-    page = app.pages
+    page, path = app.health
     if page is None or not page.port:
         port = next((endpoint.port for endpoint in app.config.endpoints if endpoint.port), 0)
         return f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
     unverified = ", context=ssl._create_unverified_context()" if page.scheme.secure else ""  # its name is another
-    url = f"{page.scheme.value}://127.0.0.1:{page.port}{HEALTH}"
+    url = f"{page.scheme.value}://127.0.0.1:{page.port}{path}"
     return f"import ssl, urllib.request as u; u.urlopen('{url}', timeout=2{unverified})"
 
 
@@ -163,6 +162,10 @@ def nginx(app: DeployedApp) -> Files:
         "nginx.conf.in",
         name=app.name,
         variable=app.name.replace("-", "_"),
+        closed="".join(
+            f"\n    # For this machine only.\n    location = {path} {{\n        return 404;\n    }}"
+            for path in app.watched_at(pages)
+        ),
         told="".join(f"# {note.removeprefix(beside)}\n" for note in told) + ("#\n" if told else ""),
         connections=f"{connections:,}",
         twice=2 * connections + 1024,
