@@ -83,7 +83,7 @@ class Sandbox:
 def sandbox(tmp_path, build_package):
     """A sandbox in which pip finds this signalpost."""
     if os.geteuid() != 0:
-        without("only root makes a root of its own")
+        pytest.skip("only root makes a root of its own")
     shared, scratch = tmp_path / "shared", tmp_path / "scratch"
     for folder in (shared, scratch, shared / "wheels", shared / "borrowed"):
         folder.mkdir(exist_ok=True)
