@@ -107,8 +107,21 @@ class TestRefused:
         assert (result.exit_code, files(own)) == (1, {"routes.yaml"})
         assert "give them a folder of their own, as in file: data/state.db" in result.stderr
 
+    def test_an_app_that_nobody_can_find_is_refused(self, new, app):
+        own = app(ENDPOINT.replace("8090", "0"))
+        result = new("chat", "--deploy", "systemd")
+        assert (result.exit_code, files(own)) == (1, {"routes.yaml"})
+        assert "leaves its port to the system" in result.stderr
+
 
 class TestContents:
+    def test_requirements_of_ones_own_are_kept_and_what_they_lack_is_told(self, new, app):
+        own = app(ENDPOINT)
+        (own / "requirements.txt").write_text("httpx\n")
+        result = new("chat", "--deploy", "docker")
+        assert (own / "requirements.txt").read_text() == "httpx\n"
+        assert "requirements.txt does not name signalpost: add signalpost==" in result.stdout + result.stderr
+
     def test_what_the_app_writes_is_writable_and_nothing_else(self, new, app):
         own = app(ENDPOINT + "state: {file: data/state.db}\nhistory: {file: kept/history.db}\n")
         for name in ("data", "kept"):

@@ -556,6 +556,7 @@ def _deploy(folder: Path, kinds: Sequence[str]) -> None:
     for file in done.kept:
         click.echo(f"  {folder / file}  is there already, and stays as it is")
     show_notes(done.notes)
+    click.echo("\nEach of these files begins with how it is used.")
 
 
 @cli.command("schema")

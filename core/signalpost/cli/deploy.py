@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from signalpost.cli.deployedapp import DeployedApp
-from signalpost.cli.deployfiles import Files, docker, nginx, systemd
+from signalpost.cli.deployfiles import REQUIREMENTS, Files, docker, nginx, systemd
 from signalpost.cli.loading import load
 from signalpost.errors import OperatorError
 
@@ -45,13 +45,22 @@ def write_deployment(folder: Path, kinds: Iterable[Kind]) -> Deployment:
         OperatorError: the app cannot be deployed so, or a file cannot be written.
     """
     app = DeployedApp(load(str(folder / "routes.yaml")), folder)
+    if not app.ports:
+        raise OperatorError(
+            "every endpoint leaves its port to the system (port: 0), so nobody can find it: give it one"
+        )
     files = [_FILES[kind](app) for kind in dict.fromkeys(kinds)]
     contents = {name: text for each in files for name, text in each.contents.items()}
     made: list[Path] = []
     kept: list[Path] = []
     for name, text in contents.items():
         (made if _write(folder / name, text) else kept).append(name)
-    return Deployment(made, kept, [note for each in files for note in each.notes])
+    notes = [note for each in files for note in each.notes]
+    if REQUIREMENTS in kept and "signalpost" not in (folder / REQUIREMENTS).read_text(
+        encoding="utf-8", errors="replace"
+    ):
+        notes.append(f"{REQUIREMENTS} does not name signalpost: add {app.requirements.splitlines()[0]}")
+    return Deployment(made, kept, notes)
 
 
 _FILES: Mapping[Kind, Callable[[DeployedApp], Files]] = {

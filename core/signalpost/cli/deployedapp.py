@@ -89,6 +89,12 @@ class DeployedApp:
         return list(dict.fromkeys(file.parent for file in files if file is not None))
 
     @property
+    def written_names(self) -> list[str]:
+        """The same as they are named from its own folder."""
+        home = self.folder
+        return [str(each.relative_to(home) if each.is_relative_to(home) else each) for each in self.written]
+
+    @property
     def private(self) -> list[Path]:
         """Its files that others may not read: secrets and keys of certificates; those that are in its folder."""
         keys = [endpoint.tls for endpoint in self.config.endpoints if endpoint.tls is not None]

@@ -13,12 +13,16 @@ from pathlib import Path
 from signalpost.cli.deployedapp import DeployedApp
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import OperatorError
+from signalpost.yaml.includes import SECRETS_FILE
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "starters" / "deploy"
 
 _IMAGE = Path("/app")
-_HIDDEN = (".git", ".venv", ".signalpost", "**/__pycache__", "Dockerfile", ".dockerignore", "compose.yaml", "deploy")
-_REQUIREMENTS = Path("requirements.txt")
+_HIDDEN = (
+    *(".git", ".venv", ".signalpost", "**/__pycache__", SECRETS_FILE),
+    *("Dockerfile", ".dockerignore", "compose.yaml", "deploy"),
+)
+REQUIREMENTS = Path("requirements.txt")
 _PLACEHOLDER = "example.com"
 _BODY_OVERHEAD = 65_536  # of a body over the message in it
 _ALL_IPV4 = "*"
@@ -49,13 +53,12 @@ def docker(app: DeployedApp) -> Files:
     Raises:
         OperatorError: the app writes beside its routes.yaml, which is read-only in an image.
     """
-    folders = [folder for folder in app.written if folder.is_relative_to(app.folder)]
-    if app.folder in folders:
+    if app.folder in app.written:
         raise OperatorError(
             "the files of state and history are beside routes.yaml, and that folder is read-only in an image: give "
             "them a folder of their own, as in file: data/state.db"
         )
-    below = [str(folder.relative_to(app.folder)) for folder in folders]
+    written = app.written_names
     private = [str(file.relative_to(app.folder)) for file in app.private]
     ports = dict.fromkeys(endpoint.port for group in app.ports for endpoint in group if endpoint.port)
     mounted = [f"data{index or ''}:{app.below(folder, _IMAGE)}" for index, folder in enumerate(app.written)]
@@ -69,12 +72,14 @@ def docker(app: DeployedApp) -> Files:
             Path("Dockerfile"): _filled(
                 "Dockerfile.in",
                 name=app.name,
-                written=" ".join([".signalpost", *below]),
+                written=" ".join([".signalpost", *written]),
                 ports=" ".join(map(str, ports)),
                 health=json.dumps(["python", "-c", _health(app)]),
             ),
-            Path(".dockerignore"): _filled("dockerignore.in", ignored="\n".join([*_HIDDEN, *below, *private])),
-            _REQUIREMENTS: app.requirements,
+            Path(".dockerignore"): _filled(
+                "dockerignore.in", ignored="\n".join(dict.fromkeys([*_HIDDEN, *written, *private]))
+            ),
+            REQUIREMENTS: app.requirements,
             Path("compose.yaml"): _filled(
                 "compose.yaml.in",
                 name=app.name,
@@ -108,18 +113,17 @@ def systemd(app: DeployedApp) -> Files:
     groups = {f"{app.name}-{group[0].name}.socket": group for group in app.ports}
     written = [app.below(folder, home) for folder in app.written]
     private = [str(app.below(file, home)) for file in app.private]
-    folders = [str(folder.relative_to(home) if folder.is_relative_to(home) else folder) for folder in written]
     unit = _filled(
         "unit.service.in",
         name=app.name,
-        written=" ".join([".signalpost", *folders]),
+        written=" ".join([".signalpost", *app.written_names]),
         owned=f"#     chown {app.name} {' '.join(private)}\n" if private else "",
         sockets=" ".join(groups),
         stop=app.stop,
         descriptors=app.descriptors,
         paths=" ".join(map(str, [home / ".signalpost", *written])),
     )
-    contents = {Path("deploy", f"{app.name}.service"): unit, _REQUIREMENTS: app.requirements}
+    contents = {Path("deploy", f"{app.name}.service"): unit, REQUIREMENTS: app.requirements}
     for file, group in groups.items():
         listen = "\n".join(_listen(group, app))
         contents[Path("deploy", file)] = _filled("unit.socket.in", name=app.name, endpoint=group[0].name, listen=listen)
