@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.config.apimodel import ApiConfig
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
 from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
 from signalpost.cron import Cron
@@ -748,6 +749,7 @@ class ServerConfig:
         auth: how clients say who they are; None is that they do not.
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
+        api: where other programs ask the server; None is nowhere.
     """
 
     file: str
@@ -773,6 +775,7 @@ class ServerConfig:
     auth: AuthConfig | None = None
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
+    api: ApiConfig | None = None
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:
