@@ -10,6 +10,7 @@ from functools import partial
 from time import time
 from typing import Any
 
+from signalpost.cluster.census import census
 from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.opening import cluster_of
 from signalpost.cluster.parts import add_parts
@@ -17,7 +18,6 @@ from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
 from signalpost.config.monitor import refuse_without_metrics
 from signalpost.config.viewtemplates import Additions
-from signalpost.console.console import Console
 from signalpost.console.reloads import ReloadNotes
 from signalpost.control.server import ControlServer
 from signalpost.delivery.hub import Hub
@@ -34,7 +34,7 @@ from signalpost.history.keeper import KeptHistory
 from signalpost.http.intake import Intake
 from signalpost.http.private import Private
 from signalpost.http.restraint import Restraint
-from signalpost.http.services import RouteServices
+from signalpost.http.services import GuardedPage, OwnRoute, RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
@@ -43,6 +43,7 @@ from signalpost.monitoring.occurrences import Occurrences
 from signalpost.monitoring.pulse import Pulse
 from signalpost.monitoring.readings import Readings
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
+from signalpost.operations.operator import Operator
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_feeds, unchanged_jobs
 from signalpost.serving.listener import Listener
@@ -117,9 +118,11 @@ class Server:
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
         self._monitor: Monitor
-        self._console: Console
+        self._console: Any = None  # once there is one
         self._reloads = ReloadNotes()
         self._occurrences = Occurrences(seams.observer)
+        self._operator: Operator
+        self._idempotency: Any = None  # once there is an API
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -247,11 +250,12 @@ class Server:
         if cluster is not None:
             cluster.serve(node)
             add_parts(cluster)
+        tag, nodes = ("", None) if cluster is None else (cluster.origin.tag, partial(census, cluster))
+        self._operator = Operator(node, tag, nodes)
         if self._listening is not None:
-            self._control = ControlServer(self._listening, node)
+            self._control = ControlServer(self._listening, self._operator)
         pulse = Pulse(loop.time, loop.call_later)
         self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
-        self._console = Console(node, self._reloads)
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -315,8 +319,34 @@ class Server:
             limiter=node.limiter,
             sender=node.sender,
             pages=self._monitor.pages(plan.config.monitor, endpoint.name),
-            guarded=self._console.pages(plan, endpoint.name),
+            guarded=self._console_pages(plan, endpoint.name),
+            own=self._own_routes(plan, port),
         )
+
+    def _console_pages(self, plan: Plan, endpoint: str) -> Sequence[GuardedPage]:
+        """Return the pages of the console, if an endpoint serves it."""
+        monitor = plan.config.monitor
+        if monitor is None or monitor.console is None or monitor.console.endpoint != endpoint:
+            return ()
+        from signalpost.console.console import Console  # most apps have none
+
+        if self._console is None:
+            self._console = Console(self._operator, self._reloads)
+        pages: Sequence[GuardedPage] = self._console.pages(plan, monitor.console)
+        return pages
+
+    def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:
+        """Return the routes of the API, if a port serves it."""
+        api, auth = plan.config.api, plan.config.auth
+        if api is None or auth is None or port.pages is None or port.pages.name not in api.endpoints:
+            return ()
+        from signalpost.api.idempotency import Idempotency  # most apps have no API
+        from signalpost.api.routes import Api
+
+        if self._idempotency is None:
+            self._idempotency = Idempotency()
+        limiter, name = self.node.limiter, port.pages.name
+        return Api(api, auth.api_keys, self._operator, limiter, self._idempotency, endpoint=name).routes()
 
     async def reload(self, plan: Plan) -> Reloaded:
         """Switch to another plan, and keep all clients that it still serves.
@@ -461,7 +491,8 @@ class Server:
         await node.stop()
         await asyncio.to_thread(node.state.close)
         self._monitor.stop()
-        self._console.stop()
+        if self._console is not None:
+            self._console.stop()
         self._sockets.refused.stop()
         self._sockets.keepalive.stop()
         node.overdue.stop()

@@ -21,7 +21,7 @@ from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.plan.proofs import people_of
 from signalpost.plan.rulings import GUEST_PERSON, Person
 from signalpost.plan.ways import Facts, as_json, decided, judged_facts, read_facts, signal_does
-from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
+from signalpost.signals.message import RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
 from signalpost.units import format_size
 from signalpost.words import listing, unknown
@@ -140,14 +140,10 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
     if rule.config.format is MessageFormat.RAW:
         yield from read_facts(rule, None, None)
         return
-    payload = text.encode(errors="surrogatepass")
-    message: ClientMessage | None = None
     try:
-        message = read_message(payload, None, names_users=rule.names_users)
-        if rule.gate is not None:
-            read_message(payload, rule.gate, names_users=rule.names_users)
+        message = read_message(text.encode(errors="surrogatepass"), rule.gate, names_users=rule.names_users)
     except RejectedMessageError as rejected:
-        yield from read_facts(rule, message, rejected.error)
+        yield from read_facts(rule, rejected.message, rejected.error)
         return
     yield from read_facts(rule, message, None)
     yield from judged_facts(trial.judged(sender, message, rule))

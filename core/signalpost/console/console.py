@@ -5,18 +5,21 @@ import html
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
+from http import HTTPStatus
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
 import orjson
 
+from signalpost.api.routes import failure_status
+from signalpost.config.monitormodel import PageConfig
 from signalpost.console.deeds import Deeds
 from signalpost.console.reading import Reading
 from signalpost.console.reloads import ReloadNotes
-from signalpost.errors import ClientError, ErrorCode
 from signalpost.http.services import Asked, GuardedPage, Shown
-from signalpost.node import Node
+from signalpost.operations.operation import OperationError
+from signalpost.operations.operator import Operator
 from signalpost.plan import Plan
 from signalpost.signals.watching import LASTS, Watch
 
@@ -45,26 +48,23 @@ class Console:
     """Shows a server to people, and does what they ask for.
 
     Args:
-        node: of the server.
+        operator: does operations on its node.
         reloads: that there were.
     """
 
-    def __init__(self, node: Node, reloads: ReloadNotes) -> None:
+    def __init__(self, operator: Operator, reloads: ReloadNotes) -> None:
         loop = asyncio.get_running_loop()
-        self._node = node
+        self._node = operator.node
         self._call_later = loop.call_later
         self._watch = Watch(loop.time, time)
-        self._reading = Reading(node, self._watch, reloads)
-        self._deeds = Deeds(node)
+        self._reading = Reading(operator, self._watch, reloads)
+        self._deeds = Deeds(operator)
         self._sweep: asyncio.TimerHandle | None = None
 
-    def pages(self, plan: Plan, endpoint: str) -> Sequence[GuardedPage]:
-        """Return the pages that a plan wants at an endpoint."""
-        monitor = plan.config.monitor
-        if monitor is None or monitor.console is None or monitor.console.endpoint != endpoint:
-            return ()
-        place = plan.config.source.place(monitor.console.keys)
-        below = monitor.console.path.rstrip("/")
+    def pages(self, plan: Plan, at: PageConfig) -> Sequence[GuardedPage]:
+        """Return the pages of a plan, of which the first is at a path, and the others below it."""
+        place = plan.config.source.place(at.keys)
+        below = at.path.rstrip("/")
         page = partial(GuardedPage, permits=plan.console, owner=place)
         deeds: Mapping[str, Deed] = {
             "kick": self._deeds.kick,
@@ -72,7 +72,7 @@ class Console:
             "run": self._deeds.run,
         }
         return (
-            page("GET", monitor.console.path, answer=partial(_show_index, below)),
+            page("GET", at.path, answer=partial(_show_index, below)),
             page("GET", f"{below}/data", answer=self._data),
             *(page("GET", f"{below}/{name}", answer=partial(_show_file, name)) for name in _names()),
             *(page("POST", f"{below}/{name}", answer=partial(_do, deed)) for name, deed in deeds.items()),
@@ -102,8 +102,8 @@ class Console:
 async def _do(deed: Deed, asked: Asked) -> Shown:
     try:
         return _shown(await deed(asked))
-    except (TypeError, ValueError) as error:
-        raise ClientError(ErrorCode.BAD_MESSAGE, str(error)) from None
+    except OperationError as error:
+        return _shown({"error": error.body}, failure_status(error))
 
 
 async def _show_index(below: str, _asked: Asked) -> Shown:
@@ -116,8 +116,8 @@ async def _show_file(name: str, _asked: Asked) -> Shown:
     return Shown(_read(name), kind, headers=_HEADERS)
 
 
-def _shown(body: Mapping[str, Any]) -> Shown:
-    return Shown(orjson.dumps(body, default=str), _JSON, headers=_HEADERS)
+def _shown(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Shown:
+    return Shown(orjson.dumps(body, default=str), _JSON, status, _HEADERS)
 
 
 @cache

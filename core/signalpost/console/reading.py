@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
-from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
@@ -12,7 +11,9 @@ from signalpost.config.model import MessageFormat
 from signalpost.console.reloads import ReloadNotes
 from signalpost.delivery.client import Client
 from signalpost.errors import UnavailableError
-from signalpost.node import Node
+from signalpost.jobstatus import shown_job
+from signalpost.operations.operation import Caller, OperationError
+from signalpost.operations.operator import Operator
 from signalpost.paths import path_of
 from signalpost.plan.ways import facts_of, signal_does
 from signalpost.signals.counts import Groups, label_of, views, walk
@@ -21,6 +22,7 @@ from signalpost.signals.watching import Watch, Way
 MOST_CLIENTS: Final = 200
 """Clients, and users of a path, that are shown."""
 
+_CONSOLE = Caller("the console")
 _SLICE = 500  # clients between two pauses
 
 
@@ -28,13 +30,14 @@ class Reading:
     """Reads a server.
 
     Args:
-        node: of it.
+        operator: does operations on its node.
         watch: records messages.
         reloads: that there were.
     """
 
-    def __init__(self, node: Node, watch: Watch, reloads: ReloadNotes) -> None:
-        self._node = node
+    def __init__(self, operator: Operator, watch: Watch, reloads: ReloadNotes) -> None:
+        self._operator = operator
+        self._node = operator.node
         self._watch = watch
         self._reloads = reloads
 
@@ -47,17 +50,18 @@ class Reading:
         """
         node = self._node
         node.count()
-        groups = await self._groups()
+        groups, jobs = await self._groups(), node.shared.services.jobs
         return {
             "version": __version__,
             "signals": self._signals(groups),
             "clients": await self._clients(sought),
-            "path": self._path(path) if path else None,
+            "path": await self._path(path) if path else None,
             "present": node.memory.presence.count,
-            "jobs": list(self._jobs()),
+            "jobs": [] if jobs is None else list(map(shown_job, jobs.statuses())),
             "reloads": [
                 {"at": each.at, "told": each.told, "problems": each.problems} for each in self._reloads.newest_first
             ],
+            "cluster": await self._cluster(),
         }
 
     async def _groups(self) -> Groups:
@@ -96,36 +100,26 @@ class Reading:
         shown = nlargest(MOST_CLIENTS, found, key=attrgetter("waiting"))
         return {"count": len(self._node.hub.clients), "found": len(found), "shown": list(map(shown_client, shown))}
 
-    def _path(self, path: str) -> Mapping[str, Any]:
+    async def _path(self, path: str) -> Mapping[str, Any]:
         node = self._node
         known = path_of(node.broadcaster.canonical_path(path)) or path
         ways = self._watch.look(known)
         node.counts.watch_by(self._watch)
-        place = node.broadcaster.canonical_path(path)
         try:
-            users = [user for user, _ in islice(node.memory.presence.users(place), MOST_CLIENTS)]
-        except UnavailableError:  # only other nodes know
-            users = []
-        return {"path": known, "messages": list(map(_shown_way, reversed(ways))), "users": users}
+            presence = await self._operator.run("presence", _CONSOLE, {"path": known, "limit": MOST_CLIENTS})
+        except OperationError:  # its signal has none, or only other nodes know
+            presence = None
+        return {"path": known, "messages": list(map(_shown_way, reversed(ways))), "presence": presence}
 
-    def _jobs(self) -> Iterator[Mapping[str, Any]]:
-        jobs = self._node.shared.services.jobs
-        if jobs is None:
-            return
-        for name in jobs.names():
-            try:
-                status = jobs.status(name)
-            except LookupError:  # it has not begun yet
-                continue
-            yield {
-                "name": name,
-                "kind": status.kind.value,
-                "runs": status.runs,
-                "running": status.running,
-                "next": None if status.next_run is None else status.next_run.timestamp(),
-                "error": status.last_error,
-                "paused": status.paused,
-            }
+    async def _cluster(self) -> Mapping[str, Any] | None:
+        """Return the nodes of the app; None if this one is alone."""
+        if self._node.alone:
+            return None
+        try:
+            info = await self._operator.info()
+        except UnavailableError:
+            return {"here": False, "node": self._operator.tag, "nodes": []}
+        return {"here": True, **info}
 
 
 def shown_client(client: Client) -> Mapping[str, Any]:

@@ -52,22 +52,21 @@ def read_facts(rule: SignalRule, message: ClientMessage | None, error: ClientErr
 
     Args:
         rule: by which it is judged.
-        message: as it was read; None if it could not be, or was not read again after its schema had refused it.
+        message: as it was read; None if it could not be.
         error: why it came no further; None if it did.
     """
-    if rule.config.format is MessageFormat.RAW:
+    if _is_raw(rule):
         yield "decode", RAW
         return
-    mismatch = error is not None and error.code == ErrorCode.SCHEMA_MISMATCH
-    if message is not None:
-        yield "decode", decoded(message)
-    elif error is not None and not mismatch:
-        yield "decode", refused(error)
-        yield "", OBJECT_HINT
+    if message is None:
+        if error is not None:
+            yield "decode", refused(error)
+            yield "", OBJECT_HINT
         return
-    if error is not None and mismatch:
+    yield "decode", decoded(message)
+    if error is not None and error.code == ErrorCode.SCHEMA_MISMATCH:
         yield "schema", refused(error)
-    elif message is not None:
+    else:
         yield "schema", "none: every message passes" if rule.gate is None else "passes"
 
 
@@ -85,13 +84,17 @@ def facts_of(way: Way) -> Facts:
         yield "filter", "stopped by a plugin"
     if way.decision is not None:
         yield "decide", decided(way.rule, way.decision)
-    elif way.error is not None and (way.message is not None or way.rule.config.format is MessageFormat.RAW):
+    elif way.error is not None and way.error.code != ErrorCode.SCHEMA_MISMATCH and (way.message or _is_raw(way.rule)):
         yield "decide", refused(way.error)
     if way.decision is not None and way.error is not None:
         yield "then", refused(way.error)
     if way.seconds is not None:
         yield "took", f"{way.seconds * 1000:.1f} ms"
     yield from _receivers(way.decision, way.published, way.error)
+
+
+def _is_raw(rule: SignalRule) -> bool:
+    return rule.config.format is MessageFormat.RAW
 
 
 def _receivers(

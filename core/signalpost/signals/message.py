@@ -119,11 +119,13 @@ class RejectedMessageError(Exception):
     Attributes:
         error: what its sender is told.
         ref: the message's own mark, if it could be read.
+        message: that the schema refused; None if it was no message at all.
     """
 
-    def __init__(self, error: ClientError, ref: Ref | None = None) -> None:
+    def __init__(self, error: ClientError, ref: Ref | None = None, message: ClientMessage | None = None) -> None:
         self.error = error
         self.ref = ref
+        self.message = message
         super().__init__(str(error))
 
 
@@ -178,7 +180,8 @@ def read_message(
         else gate.rejection(message.document if message.document is not None else document, payload)
     )
     if rejection is not None:
-        raise RejectedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, rejection.detail, rejection.pointer), ref)
+        mismatch = ClientError(ErrorCode.SCHEMA_MISMATCH, rejection.detail, rejection.pointer)
+        raise RejectedMessageError(mismatch, ref, message)
     return message
 
 

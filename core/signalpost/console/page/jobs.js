@@ -16,9 +16,10 @@ export function showJobs(jobs, deed) {
   };
   keyed(byId("jobs").tBodies[0], jobs, (each) => each.name, create, (made, each) => {
     text(made.cells[0].lastChild, each.when || each.kind);
-    text(made.cells[1], each.paused ? "paused" : each.next === null ? "never" : `in ${distance(each.next - now)}`);
+    const next = each.next === null ? "never" : `in ${distance(Date.parse(each.next) / 1000 - now)}`;
+    text(made.cells[1], each.paused ? "paused" : next);
     text(made.cells[2], last(each));
-    made.cells[2].dataset.failed = String(Boolean(each.error));
+    made.cells[2].dataset.failed = String(each.last !== null && each.last.error !== null);
     text(made.cells[3], each.failed ? `${count(each.runs)}, ${count(each.failed)} failed` : count(each.runs));
   });
 }
@@ -27,7 +28,11 @@ function last(each) {
   if (each.running > 0) {
     return "running";
   }
-  const at = each.last === null || each.last === undefined ? "" : clock(each.last);
-  const took = typeof each.seconds === "number" ? `, ${each.seconds.toFixed(2)} s` : "";
-  return [at + took, each.node ? `by ${each.node}` : "", each.error ?? ""].filter(Boolean).join(": ") || "–";
+  if (each.last === null) {
+    return "–";
+  }
+  const took = each.last.seconds === null ? "" : `, ${each.last.seconds.toFixed(2)} s`;
+  const where = each.last.elsewhere ? `, by ${each.last.node || "another node"}` : "";
+  const error = each.last.error === null ? "" : `: ${each.last.error}`;
+  return `${clock(Date.parse(each.last.at) / 1000)}${took}${where}${error}`;
 }

@@ -11,7 +11,7 @@ export function showPath(found, clients, signals) {
     byId("messages").replaceChildren();
     return;
   }
-  text(byId("present"), presence(found.users));
+  text(byId("present"), presence(found.presence));
   byId("none").hidden = found.messages.length > 0;
   keyed(byId("messages"), found.messages, (each) => each.number, create, update);
 }
@@ -23,12 +23,13 @@ function offer(clients, signals) {
   keyed(byId("paths"), paths, (path) => path, (path) => Object.assign(make("option"), { value: path }), () => {});
 }
 
-function presence(users) {
-  if (users.length === 0) {
+function presence(found) {
+  if (found === null || found.count === 0) {
     return "";
   }
-  const more = users.length > MOST_NAMES ? ` and ${count(users.length - MOST_NAMES)} more` : "";
-  return `Present: ${users.slice(0, MOST_NAMES).join(", ")}${more}`;
+  const names = found.users.slice(0, MOST_NAMES).map((each) => each.user);
+  const more = found.count > names.length ? ` and ${count(found.count - names.length)} more` : "";
+  return `Present: ${names.join(", ")}${more}`;
 }
 
 function create(each) {
