@@ -71,6 +71,14 @@ def test_a_file_says_where_the_server_is_watched(config, said, read):
             "GET /health/ready is taken by the route /health/ready at routes.yaml:4",
         ),
         ("monitor: {metrics: /m, health: /m}", "GET /m is taken by another page of monitor at routes.yaml:4"),
+        ("monitor: {console: /c}", "nobody has said who may use the console"),
+        ("monitor: {health: /h, may: users}", "may says who may use the console, and there is none"),
+        ("monitor: {console: /c, may: admins}", 'nobody is named "admins" here'),
+        ("monitor: {console: /, may: users}", "the console needs a path of its own, such as /console"),
+        (
+            "routes: [{path: /c/data, file: web/index.html}]\nmonitor: {console: /c, may: users}",
+            "what is below /c is the console's, and so would be the route /c/data at routes.yaml:4",
+        ),
         ("monitor: {metrics: /m/ready, health: /m}", "GET /m/ready is taken by another page of monitor"),
     ],
 )
@@ -102,3 +110,9 @@ def test_a_missing_package_is_noted_where_it_is_needed(config, monkeypatch):
         "routes.yaml:4: metrics need a package that is not installed here: pip install 'signalpost[metrics]'"
     )
     assert config("monitor: {health: /health}").notes == ()
+
+
+def test_a_console_for_anyone_is_noted_and_one_for_some_is_not(config):
+    (note,) = config("monitor: {console: /c, may: anyone}").notes
+    assert note == "routes.yaml:4: anyone who reaches /c may read all messages there, and send clients away"
+    assert config(f"{TWO}monitor: {{endpoint: web, console: /c, may: users}}").notes == ()

@@ -32,6 +32,8 @@ def read_monitor(root: Section, endpoints: Endpoints, routes: Sequence[RouteConf
         section.problem(None, "this shows nothing; add metrics: /metrics, or health: /health", of_key=True)
     _check_may(section)
     _check_paths(section, config, routes)
+    if config.console is not None:
+        _check_below(section, config.console, routes)
     return config
 
 
@@ -99,6 +101,19 @@ def _check_paths(section: Section, config: MonitorConfig, routes: Sequence[Route
                 section.problem(str(name), f"GET {path} is taken by {what} at {place}")
                 break
             taken[page.endpoint, identity] = section.place(str(name))
+
+
+def _check_below(section: Section, console: PageConfig, routes: Sequence[RouteConfig]) -> None:
+    """Report a console without a path of its own, and routes below that, where its page finds what it needs."""
+    if console.path == "/":
+        section.problem("console", "the console needs a path of its own, such as /console: more is below it")
+        return
+    for route in routes:
+        here = not route.endpoints or console.endpoint in route.endpoints
+        if here and route.path.text.startswith(f"{console.path}/"):
+            place = section.report.source.place((*route.keys, "path"))
+            text = f"what is below {console.path} is the console's, and so would be the route {route.path} at {place}"
+            section.problem("console", text)
 
 
 def _serves(route: RouteConfig, identity: str, endpoint: str) -> bool:
