@@ -175,9 +175,9 @@ def still(page: Page) -> bytes:
     return page.screenshot(animations="disabled")
 
 
-def framed(browser: Browser, height: int, *pictures: bytes) -> bytes:
+def framed(browser: Browser, height: int, *pictures: bytes, scale: float = SCALE) -> bytes:
     """Put the pictures side by side."""
-    page = browser.new_page(device_scale_factor=SCALE)
+    page = browser.new_page(device_scale_factor=scale)
     sources = "".join(f'<img src="data:image/png;base64,{base64.b64encode(each).decode()}">' for each in pictures)
     page.set_content(FRAME.format(height=height, pictures=sources))
     picture = page.locator("body").screenshot()

@@ -109,6 +109,18 @@ def test_a_refused_message_says_by_which_line(served, open_console):
     expect(older.locator(".way")).to_contain_text("no: may.publish (routes.yaml:9:")
 
 
+def test_the_list_stays_as_it_is_while_a_message_is_open(served, open_console):
+    page = open_console("?path=/rooms/held")
+    with connect(f"{served.signals_url}/rooms/held") as socket:
+        send(socket, "first")
+        page.locator("#messages summary").click()
+        send(socket, "second")
+        expect(page.locator("#held")).to_have_text("1 newer: they are shown when no message is open.")
+        expect(page.locator("#messages > li")).to_have_count(1)
+        page.locator("#messages summary").click()
+        expect(page.locator("#messages .text").first).to_have_text('{"message": "second"}')
+
+
 def test_a_client_is_kicked_only_when_that_is_confirmed(served, open_console):
     page = open_console()
     with connect(f"{served.signals_url}/rooms/tea") as socket:

@@ -9,11 +9,35 @@ export function showPath(found, clients, signals) {
   byId("watched").hidden = byId("unwatch").hidden = found === null;
   if (found === null) {
     byId("messages").replaceChildren();
+    text(byId("held"), "");
     return;
   }
   text(byId("present"), presence(found.presence));
   byId("none").hidden = found.messages.length > 0;
-  keyed(byId("messages"), found.messages, (each) => each.number, create, update);
+  const list = byId("messages");
+  if (list.querySelector("details[open]") === null || found.path !== list.dataset.path) {
+    list.dataset.path = found.path;
+    keyed(list, found.messages, (each) => each.number, create, update);
+    text(byId("held"), "");
+  } else {
+    hold(list, found.messages);
+  }
+}
+
+/** Leave the list as it is while a message is open: on a busy path, nobody could read it else. */
+function hold(list, messages) {
+  const shown = new Map(Array.from(list.children, (child) => [child.dataset.key, child]));
+  let newer = 0;
+  for (const each of messages) {
+    const child = shown.get(String(each.number));
+    if (child === undefined) {
+      newer += 1;
+    } else {
+      update(child, each);
+    }
+  }
+  const many = newer === messages.length ? `${count(newer)} or more` : count(newer);
+  text(byId("held"), newer === 0 ? "" : `${many} newer: they are shown when no message is open.`);
 }
 
 /** Offer the paths that there are. */
