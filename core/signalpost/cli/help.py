@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Make an app": ("new", "run", "check"),
     "See what it does": ("routes", "explain", "try", "plan", "plugins", "reference"),
     "Talk to a server": ("listen", "send"),
-    "Look after a running server": ("clients", "kick", "unban", "revoke", "token"),
+    "Look after a running server": ("clients", "jobs", "kick", "unban", "revoke", "token"),
     "Make files of it for others": ("types", "asyncapi", "schema", "completion"),
 }
 """The commands in the order in which a stranger needs them."""
