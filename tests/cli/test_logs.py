@@ -116,6 +116,20 @@ def test_a_traceback_has_its_own_lines_and_what_notes_and_groups_say_stays_in_th
     assert sum(r"\nforged" in line for line in lines) >= 4
 
 
+def test_names_of_exceptions_of_functions_and_of_files_end_no_line(logger, output):
+    forged = "\n2026-01-01 00:00:00,000 ERROR forged"
+    named = type(f"Odd{forged}Error", (Exception,), {"__module__": f"m{forged}"})
+    code = compile("def odd():\n    raise error", f"file{forged}", "exec")
+    space = {"error": named("said")}
+    exec(code.replace(co_consts=(code.co_consts[0].replace(co_name=f"odd{forged}"), *code.co_consts[1:])), space)
+    try:
+        space["odd"]()
+    except named:
+        logger.exception("failed")
+    assert [line for line in output.lines if "forged" in line and r"\n2026" not in line] == []
+    assert sum("forged" in line for line in output.lines) == 2
+
+
 def failure_of(function):
     """Return an exception of a function, with the traceback that the function's caller sees of it."""
     try:

@@ -116,6 +116,16 @@ def test_there_is_no_line_and_no_control_character_where_it_would_do_harm(write,
 
 
 @pytest.mark.slow
+def test_a_log_for_programs_has_no_line_below_it_even_on_a_terminal(write, on_terminal):
+    write("signals: [{path: /}]")
+    terminal = on_terminal("run", LOG_FORMAT="json")
+    terminal.until("Ctrl-C stops")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+    assert b"\x1b" not in terminal.raw
+
+
+@pytest.mark.slow
 def test_without_colours_the_line_has_none(write, on_terminal):
     write("signals: [{path: /}]")
     terminal = on_terminal("run", NO_COLOR="1")

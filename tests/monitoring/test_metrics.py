@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
+from signalpost.delivery.broker import LocalBroker
 from signalpost.errors import ConfigError
 from signalpost.node import Seams
 from signalpost.observe import Observer
@@ -189,6 +191,34 @@ async def test_a_node_says_of_its_backplane_whether_it_is_there():
         assert of(found, "backplane_missed_total") == 0
         assert of(found, "broadcasts_total", signal="/chat") == 1
         assert of(found, "deliveries_total", signal="/chat") == 1
+
+
+async def test_a_delivery_of_a_node_without_its_backplane_counts_once():
+    backplane = MemoryBackplane(MemoryServer())
+    text = f"{APP}backplane: {{url: redis://127.0.0.1/0, patience: 0}}\n"
+    async with serve(text, seams=Seams(backplane=backplane)) as app, app.connect("/rooms/blue") as ada:
+        backplane.cut()
+        for _ in range(2):  # the first one still waits for the backplane
+            await ada.send("hello")
+            assert await ada.receive() == "hello"
+        found = await scrape(app)
+    assert of(found, "backplane_up") == 0
+    assert of(found, "broadcasts_total", signal="/rooms/<room>") == 2
+    assert of(found, "deliveries_total", signal="/rooms/<room>") == 2
+
+
+class Elsewhere(LocalBroker):
+    """A broker that has other nodes, and delivers at once nevertheless."""
+
+    alone = False
+
+
+async def test_a_delivery_by_a_broker_with_other_nodes_counts_once():
+    async with serve(APP, seams=Seams(broker=Elsewhere())) as app, app.connect("/rooms/blue") as ada:
+        await ada.send("hello")
+        assert await ada.receive() == "hello"
+        found = await scrape(app)
+    assert of(found, "deliveries_total", signal="/rooms/<room>") == 1
 
 
 async def test_without_monitor_nothing_is_counted():

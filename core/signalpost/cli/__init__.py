@@ -140,7 +140,8 @@ def run_command(
 
     listening = Listening(host, port)
     options = LogOptions.of(**log)
-    with screen_of_process(wanted=status) as screen, begin_records(options):
+    # A program reads the log, even on a terminal.
+    with screen_of_process(wanted=status and not options.as_json) as screen, begin_records(options):
         plan = load(file, listening, apart=False)
         wishes = Wishes(watch, since, home, listening)
         run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
@@ -537,6 +538,19 @@ def clients_command(file: str, **whom: str | None) -> None:
     from signalpost.cli.moderate import show_clients
 
     show_clients(file, **whom)
+
+
+@cli.command("jobs")
+@RUNNING
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each job.")
+def jobs_command(file: str, *, as_json: bool) -> None:
+    """Show the jobs of the running server: when each ran last and runs next, how long it took, and what failed.
+
+    Without a server it is shown what the file says of them.
+    """
+    from signalpost.cli.jobs import show_jobs
+
+    show_jobs(file, as_json=as_json)
 
 
 @cli.command("new", cls=NewCommand)

@@ -23,6 +23,7 @@ _ALIASES = {
     "token": ("jwt", "login", "sign", "auth"),
     "kick": ("ban", "disconnect", "close", "drop"),
     "clients": ("who", "connections", "sessions", "users"),
+    "jobs": ("timers", "schedules", "cron", "crontab", "tasks"),
     "types": ("typescript", "ts", "codegen", "typegen"),
     "asyncapi": ("openapi", "spec"),
     "completion": ("completions", "autocomplete", "complete"),

@@ -104,7 +104,7 @@ def _leave_out_callers(found: traceback.TracebackException) -> None:
 
 
 def _said(error: BaseException) -> Iterator[str]:
-    """Yield the texts of an exception, its causes and its notes, the longest first."""
+    """Yield the texts of an exception, its causes and its notes, and names in its traceback, the longest first."""
     seen: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:
@@ -114,7 +114,7 @@ def _said(error: BaseException) -> Iterator[str]:
         seen[id(one)] = one
         waiting += [each for each in (one.__cause__, one.__context__) if each is not None]
         waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-    texts = [text for one in seen.values() for text in (text_of(one), *_notes_of(one))]
+    texts = [text for one in seen.values() for text in (text_of(one), *_notes_of(one), *_names_of(one))]
     yield from sorted((text for text in texts if isinstance(text, str)), key=len, reverse=True)
 
 
@@ -128,6 +128,13 @@ def _on_one_line(text: str, said: str) -> str:
         return text
     # Of the exceptions of a group, every line has a margin.
     return re.sub(r"\n[ |]*".join(map(re.escape, said.split("\n"))), lambda _: shown, text)
+
+
+def _names_of(error: BaseException) -> Iterator[str]:
+    """Yield the names that a traceback shows of an exception: programs may make classes and code of a client's text."""
+    yield from (type(error).__module__, type(error).__qualname__)
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield from (frame.f_code.co_filename, frame.f_code.co_name)
 
 
 def _notes_of(error: BaseException) -> Sequence[object]:

@@ -97,7 +97,7 @@ class Cluster:
         self.node: Node
         self._clock = clock
         self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
-        self._beat = Beat(backplane, self.origin, self.publisher.write)
+        self._beat = Beat(backplane, self.origin, self.publisher.write, clock)
         self.notes["beat"] = lambda note: self._beat.heard(note.node)
         self._looking: asyncio.Handle | None = None
         self._looks = 0
@@ -252,6 +252,11 @@ class Cluster:
     def here(self) -> bool:
         """Whether the backplane is there."""
         return self._there.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """How long the last beat took through the backplane and back."""
+        return self._beat.seconds
 
     @property
     def healed(self) -> int:

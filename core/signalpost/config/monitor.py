@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.feedurl import is_loopback
 from signalpost.config.model import EndpointConfig, RouteConfig, ServerConfig
-from signalpost.config.monitormodel import READY, MonitorConfig, PageConfig
+from signalpost.config.monitormodel import MonitorConfig, PageConfig, ready_path
 from signalpost.config.section import Section
 from signalpost.errors import ConfigError
 from signalpost.paths import PathPattern
@@ -88,11 +88,6 @@ def _check_paths(section: Section, config: MonitorConfig, routes: Sequence[Route
 def _serves(route: RouteConfig, identity: str, endpoint: str) -> bool:
     here = not route.endpoints or endpoint in route.endpoints
     return here and "GET" in route.methods and route.path.identity(ignore_case=False) == identity
-
-
-def ready_path(page: PageConfig) -> str:
-    """Return the path behind that of the health where readiness is asked for."""
-    return page.path.rstrip("/") + READY
 
 
 def monitor_notes(root: Section, config: MonitorConfig | None, endpoints: Sequence[EndpointConfig]) -> Iterator[str]:

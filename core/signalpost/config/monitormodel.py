@@ -1,5 +1,6 @@
 """What routes.yaml says of being watched: the key ``monitor``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from signalpost.places import Keys
@@ -32,6 +33,13 @@ class MonitorConfig:
     metrics: PageConfig | None = None
     health: PageConfig | None = None
 
+    def pages_at(self, endpoint: str) -> Mapping[str, PageConfig]:
+        """Return the pages that an endpoint serves, by all their paths."""
+        paths = {page.path: page for page in self.pages if page.endpoint == endpoint}
+        if self.health is not None and self.health.endpoint == endpoint:
+            paths[ready_path(self.health)] = self.health
+        return paths
+
     @property
     def pages(self) -> tuple[PageConfig, ...]:
         """Those that there are."""
@@ -40,3 +48,8 @@ class MonitorConfig:
 
 READY = "/ready"
 """Behind the path of the health: whether the server should have clients."""
+
+
+def ready_path(page: PageConfig) -> str:
+    """Return the path behind that of the health where readiness is asked for."""
+    return page.path.rstrip("/") + READY

@@ -1,12 +1,14 @@
 """What can be asked of a running server, by commands. Each is a plain function, and does not wait."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from signalpost.control.protocol import ControlError
 from signalpost.delivery.client import Client
+from signalpost.jobstatus import JobStatus
 from signalpost.node import Node
 from signalpost.signals.moderation import Moderation
 from signalpost.words import among, listing
@@ -153,6 +155,34 @@ def _shown(client: Client) -> Mapping[str, Any]:
     }
 
 
+def _jobs(request: Request) -> Mapping[str, Any]:
+    jobs = request.node.shared.services.jobs
+    return {"jobs": [] if jobs is None else [_shown_job(status) for status in jobs.statuses()]}
+
+
+def _shown_job(status: JobStatus) -> Mapping[str, Any]:
+    last = status.last
+    return {
+        "name": status.name,
+        "kind": status.kind.value,
+        "when": status.when,
+        "owner": status.owner,
+        "runs": status.runs,
+        "running": status.running,
+        "failed": status.failed,
+        "longest": status.longest,
+        "last": None if last is None else {**asdict(last), "at": last.at.isoformat()},
+        "next": _moment(status.next_run),
+        "last_error": status.last_error,
+        "last_failed": _moment(status.last_failed),
+        "paused": status.paused,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
 _WHOM = frozenset({"user", "client", "path", "group"})
 COMMANDS: Mapping[str, Command] = {
     "kick": Command(_WHOM | {"code", "reason"}, _kick),
@@ -161,6 +191,7 @@ COMMANDS: Mapping[str, Command] = {
     "revoke": Command(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
     "unrevoke": Command(frozenset({"user", "token_id"}), _unrevoke),
     "revoked": Command(frozenset(), _revoked),
+    "jobs": Command(frozenset(), _jobs),
     "clients": Command(_WHOM | {"limit"}, _clients),
 }
 

@@ -8,7 +8,6 @@ makes.
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -42,7 +41,6 @@ def families(readings: Readings, groups: Groups) -> list[Metric]:
         *_of_backplane(readings),
         *_of_jobs(readings),
         *_of_server(readings),
-        *ProcessCollector(registry=None).collect(),
     ]
 
 
@@ -173,6 +171,7 @@ def _of_backplane(readings: Readings) -> Iterator[Metric]:
     if backplane is None:
         return
     yield _gauge("backplane_up", "1 while the backplane is there, else 0.", float(backplane.here))
+    yield _gauge("backplane_seconds", "How long the last beat took through it and back.", backplane.seconds)
     yield _gauge("backplane_waiting_bytes", "Bytes that wait until the backplane has taken them.", backplane.waiting)
     yield _counter("backplane_missed", "Values that this node has missed.", (), (((), backplane.missed),))
     yield _counter("backplane_healed", "Holes in histories that were filled.", (), (((), backplane.healed),))

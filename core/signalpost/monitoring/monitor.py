@@ -7,8 +7,7 @@ from typing import Any
 
 import orjson
 
-from signalpost.config.monitor import ready_path
-from signalpost.config.monitormodel import MonitorConfig
+from signalpost.config.monitormodel import MonitorConfig, ready_path
 from signalpost.http.services import Page, Shown
 from signalpost.monitoring.readings import Readings
 from signalpost.signals.counts import Groups, walk

@@ -17,6 +17,10 @@ class BackplaneState(Protocol):
         """Whether the backplane is there."""
 
     @property
+    def seconds(self) -> float:
+        """How long the last beat took through the backplane and back."""
+
+    @property
     def missed(self) -> int:
         """Values that this node knows to have missed."""
 

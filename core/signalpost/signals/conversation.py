@@ -35,6 +35,7 @@ from signalpost.signals.counts import Counts
 from signalpost.signals.decide import (
     ACT,
     ANSWER,
+    Act,
     Decision,
     Deliver,
     Ignore,
@@ -95,6 +96,9 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
+_OUTCOMES = {kind: kind.__name__.lower() for kind in (type(ANSWER), Deliver, Act, Invoke, Ignore, Reject)}
+"""What a decision is called where messages are counted."""
+
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -392,7 +396,10 @@ class Conversation:
             return
         decision = self.decide(message, rule)
         if self._counts.on and not isinstance(decision, Reject):
-            self._observe(type(decision).__name__.lower())
+            outcome = _OUTCOMES[type(decision)]
+            self._counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
+            if self._host.program_observer is not None:
+                self._host.program_observer.received(self.client.id, self.client.path, outcome)
         sent: Receipt | None = None
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
@@ -684,7 +691,7 @@ class Conversation:
             self._reject(decision.error, None)
             return
         if self._counts.on:
-            self._observe(type(decision).__name__.lower())
+            self._observe(_OUTCOMES[type(decision)])
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
         elif isinstance(decision, Deliver):

@@ -26,7 +26,7 @@ NO_PATH: Final = "none"
 BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds, in seconds, of the classes by which the times of handlers are counted; one more class has the rest."""
 
-_SLICE = 500  # clients between two pauses of a walk: about half a millisecond
+_SLICE = 100  # clients between two pauses of a walk: half a millisecond where each has a path of its own
 _MOST_PATHS, _LONGEST_PATH = 4_096, 256  # whose patterns are remembered
 
 
@@ -94,13 +94,14 @@ class Counts:
 
     Attributes:
         on: whether anything is counted.
+        by_path: some of them, by the paths that were asked for (`at`).
         signals: by their labels. A signal that a reload has removed stays: sums never fall.
     """
 
     def __init__(self) -> None:
         self.on = False
         self.signals: dict[str, SignalCounts] = {}
-        self._by_path: dict[str | None, SignalCounts] = {}
+        self.by_path: dict[str | None, SignalCounts] = {}
         self._pattern_of: Callable[[str], str | None] = lambda _path: None
 
     def begin(self) -> None:
@@ -118,7 +119,7 @@ class Counts:
     def configure(self, table: SignalTable) -> None:
         """Go by the patterns of another plan from now on."""
         self._pattern_of = table.pattern_of
-        self._by_path.clear()
+        self.by_path.clear()
         for rule in table.rules:
             self.of(rule)
 
@@ -128,15 +129,15 @@ class Counts:
 
     def at(self, path: str | None) -> SignalCounts:
         """Return what is counted of the signal that declares a path."""
-        found = self._by_path.get(path)
+        found = self.by_path.get(path)
         if found is None:
             text = "" if path is None else str(path)  # a `Slot` is true even if it is empty
             label = self._pattern_of(text) or UNDECLARED if text else NO_PATH
             found = self._labelled(label)
             if path is None or len(path) <= _LONGEST_PATH:  # clients choose undeclared ones
-                if len(self._by_path) >= _MOST_PATHS:
-                    self._by_path.clear()
-                self._by_path[None if path is None else str(path)] = found
+                if len(self.by_path) >= _MOST_PATHS:
+                    self.by_path.clear()
+                self.by_path[None if path is None else str(path)] = found
         return found
 
     def _labelled(self, label: str) -> SignalCounts:
