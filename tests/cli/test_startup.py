@@ -39,6 +39,7 @@ NEEDED = {
     ("explain", "/"): {*PLANNED, "rich"},
     ("routes",): {*PLANNED, "rich"},
     ("plugins",): {*PLANNED, "rich"},
+    ("jobs",): {*PLANNED, "rich"},
     ("types",): PLANNED,
     ("asyncapi",): PLANNED,
 }
