@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPMethod
 from pathlib import Path
 from time import time_ns
@@ -563,18 +563,35 @@ def jobs_command(file: str, *, as_json: bool) -> None:
     help="The app to begin with: one of those below.",
 )
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
-def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
+@click.option(
+    "--deploy",
+    "deploy",
+    multiple=True,
+    type=click.Choice(("docker", "systemd", "nginx")),
+    help="Also what runs it there. May be repeated, and FOLDER may be an app that is there already.",
+)
+def new_command(folder: Path, starter: str | None, *, plugin: bool, deploy: tuple[str, ...]) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
-    With --plugin it is a plugin, named after FOLDER.
+    With --plugin it is a plugin, named after FOLDER. With --deploy, an app that is in FOLDER gets the files for its
+    deployment, and nothing else: no file that is there is touched.
     """
     from signalpost.cli.new import DEMO, create_app, create_plugin
 
     if plugin and starter is not None:
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
+    if plugin and deploy:
+        raise click.UsageError("--deploy is for apps, and --plugin makes a plugin: leave one of them out")
+    if deploy and (folder / "routes.yaml").exists():
+        if starter is not None:
+            raise click.UsageError(f"{folder} has an app already, which stays as it is: leave --from out")
+        _deploy(folder, deploy)
+        return
     files, passwords = (create_plugin(folder), {}) if plugin else create_app(folder, starter or DEMO)
     for file in files:
         click.echo(f"  {folder / file}")
+    if deploy:
+        _deploy(folder, deploy)
     if passwords:
         click.echo("\nPasswords, shown only now (secrets.yaml has their hashes):")
         for person, password in passwords.items():
@@ -582,6 +599,20 @@ def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
     here = folder.resolve() == Path.cwd()
     following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
+
+
+def _deploy(folder: Path, kinds: Sequence[str]) -> None:
+    """Write the files of a deployment, and show what became of each."""
+    from signalpost.cli.deploy import Kind, write_deployment
+    from signalpost.cli.output import show_notes
+
+    done = write_deployment(folder, map(Kind, kinds))
+    for file in done.made:
+        click.echo(f"  {folder / file}")
+    for file in done.kept:
+        click.echo(f"  {folder / file}  is there already, and stays as it is")
+    show_notes(done.notes)
+    click.echo("\nEach of these files begins with how it is used.")
 
 
 @cli.command("schema")
