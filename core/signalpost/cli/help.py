@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("send ws://127.0.0.1:8091/ - < messages.txt", "a message a line"),
     ),
     "clients": (("clients", "all of them"), ("clients --path /rooms/blue", "those on a path")),
+    "jobs": (("jobs", "when each ran last, and runs next"), ("jobs --json", "for programs")),
     "kick": (
         ("kick --user eve --reason 'be kind'", "all connections of eve"),
         ("kick --user eve --ban 1h", "and nobody of that name for an hour"),
