@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from time import time
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from signalpost.admitting import Admitter
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.backplanes.backplane import Backplane
 from signalpost.config.model import LimitsConfig
-from signalpost.delivery.broker import Broker, LocalBroker
+from signalpost.delivery.broker import Broker, LocalBroker, Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Codec, Encoding, Encodings
 from signalpost.delivery.hub import Hub
@@ -34,6 +35,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, AdmissionHook
 from signalpost.signals.broadcast import Broadcaster, Sender, SenderBroadcast
 from signalpost.signals.conversation import Conversation
+from signalpost.signals.counts import Counts, SignalView, views, walk
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.expiry import Expiries
 from signalpost.signals.grouping import Grouping
@@ -175,7 +177,9 @@ class Node:
         base: the context that contexts of clients are copied from.
         overdue: the messages that are being handled.
         encodings: of all clients.
-        observer: notified of what happens; None for no observer.
+        observer: notified of what happens, except of each message and publication; None for no observer.
+        program_observer: the one of the seams, which is notified of these, too.
+        counts: of its signals.
         limiter: of what one address or one user has.
         alone: whether all clients there are are connected here.
         admitter: decides which clients are let in.
@@ -186,7 +190,8 @@ class Node:
         self.hub = hub
         self.state = state
         self.shared = Shared(asyncio.Lock(), state, hub.clients, services=Services(plan.config.folder))
-        self.observer = hub.observer = seams.observer
+        self.observer = self.program_observer = hub.observer = seams.observer
+        self.counts = Counts()
         self._broker: Broker = seams.broker or LocalBroker()
         self.broadcaster = Broadcaster(hub, self.publish)
         self.broadcaster.sends = None if seams.unexpected is None else SendsCheck(hub, seams.unexpected)
@@ -207,6 +212,7 @@ class Node:
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
         self.alone = self._broker.alone
+        self._opened = False
         self._clock = seams.clock or time
         self.expiries = Expiries(self._clock)
         self.generation = self.prepare(plan)
@@ -257,9 +263,12 @@ class Node:
         Raises:
             OperatorError: the broker cannot start.
         """
-        await self._broker.start(self.deliver if self.broadcaster.sends is None else self._deliver_checked)
-        if self.observer is None:
-            self.broadcaster.publish = self._broker.publish
+        deliver = self.deliver if self.broadcaster.sends is None else self._deliver_checked
+        await self._broker.start(deliver if self.alone else partial(self._deliver_heard, deliver))
+        self._opened = True
+        if self.program_observer is not None:
+            self.count()
+        self._choose_way()
 
     async def start(self) -> None:
         """Start publishing, and start the plugins.
@@ -315,6 +324,7 @@ class Node:
 
     def _address(self) -> None:
         generation, filters = self.generation, self.generation.plan.filters
+        self.counts.configure(generation.table)
         self.admitter.serving, self.admitter.patience = generation, generation.limits.handshake
         self.expiries.leeway = leeway_of(generation.plan)
         levels = levels_of(generation.table, generation.plan.config.broadest)
@@ -409,6 +419,8 @@ class Node:
         """Add a client whose transport is ready, greet it, and do what is done when a client comes."""
         client = conversation.client
         more = self.memory.receive(conversation)
+        if self.counts.on:
+            self._count_recovery(conversation)
         self.hub.add(client)
         self.limiter.enter(client, client.address, client.user)
         if self.observer is not None:
@@ -424,6 +436,11 @@ class Node:
         if client.identity is not GUEST and (refusal := self.moderation.refusal(client.identity)) is not None:
             client.close(refusal.code, refusal.reason)  # since it was admitted
         self._arrive(conversation)
+
+    def _count_recovery(self, conversation: Conversation) -> None:
+        recovery, stream = conversation.recovery, conversation.client.stream
+        if recovery is not None and stream is not None and conversation.request.position is not None:
+            self.counts.of(conversation.rule).came_back(recovery.why, stream.top - recovery.offset)
 
     def _arrive(self, conversation: Conversation) -> None:
         client = conversation.client
@@ -460,11 +477,30 @@ class Node:
             self.broadcaster.sends.published(publication)
         return self.deliver(publication)
 
+    def _deliver_heard(self, deliver: Publish, publication: Publication) -> Receipt:
+        """Deliver what a broker brings, from whichever node, and count it."""
+        receipt = deliver(publication)
+        if self.counts.on:
+            self.counts.at(publication.path).delivered(receipt)
+        return receipt
+
+    def _choose_way(self) -> None:
+        """Let publications take the shortest way: without counts, straight to the broker."""
+        if self._opened:
+            self.broadcaster.publish = self.publish if self.counts.on else self._broker.publish
+
     def publish(self, publication: Publication) -> Receipt:
-        """Publish, and notify the observer."""
-        receipt = self._broker.publish(publication)
-        if self.observer is not None:
-            self.observer.published(publication.path or None, publication.size, receipt.matched, receipt.dropped)
+        """Publish, count, and notify the observer."""
+        receipt, path = self._broker.publish(publication), publication.path
+        counts = self.counts.by_path.get(path) or self.counts.at(path)
+        counts.broadcasts += 1
+        if self.alone:
+            queued = receipt.queued
+            counts.deliveries += queued
+            counts.delivered_bytes += queued * receipt.size
+        observer = self.program_observer
+        if observer is not None:
+            observer.published(publication.path or None, publication.size, receipt.matched, receipt.dropped)
         return receipt
 
     def busy(self) -> set[Client]:
@@ -472,6 +508,31 @@ class Node:
         return {*self.running.values(), *self.sequencing.values()}
 
     # Inspection
+
+    def count(self, *, on: bool = True) -> None:
+        """Begin to count what the signals do, or end that, unless an observer is there; it costs little."""
+        if on or self.program_observer is not None:
+            self.counts.begin()
+        else:
+            self.counts.end()
+        self._choose_way()
+
+    def observe(self, observer: Observer | None) -> None:
+        """Notify another observer from now on; of messages and publications, the program's is still notified."""
+        self.observer = self.hub.observer = self.limiter.observer = self.moderation.observer = observer
+
+    def signals(self) -> tuple[SignalView, ...]:
+        """Return what each signal does, for tables and charts: rates are the differences of two answers.
+
+        The first call begins to count. It looks at all clients, which takes one to five milliseconds for each thousand.
+        """
+        self.count()
+        walking = walk(self.hub, self.generation.table)
+        while True:
+            try:
+                next(walking)
+            except StopIteration as end:
+                return views(self.counts, end.value)
 
     def inspect(self) -> NodeView:
         """Return the connected clients, and what waits."""

@@ -70,6 +70,9 @@ class Observer:
     def reloaded(self, kept: int, closed: int) -> None:
         """Called when a new plan serves, with the numbers of clients that stayed and that were closed."""
 
+    def reload_failed(self) -> None:
+        """Called when a new plan has problems, or cannot serve: the old one is kept."""
+
 
 class DebugLog(Observer):
     """Writes all calls to the log, at the level debug."""
@@ -125,3 +128,7 @@ class DebugLog(Observer):
     def reloaded(self, kept: int, closed: int) -> None:
         """See `Observer.reloaded`."""
         LOG.debug("another plan is at work: %d clients kept, %d closed", kept, closed)
+
+    def reload_failed(self) -> None:
+        """See `Observer.reload_failed`."""
+        LOG.debug("another plan cannot be used: the old one is kept")

@@ -15,6 +15,7 @@ from signalpost.cluster.opening import cluster_of
 from signalpost.cluster.parts import add_parts
 from signalpost.config.backplane import refuse_without_package
 from signalpost.config.model import EndpointConfig
+from signalpost.config.monitor import refuse_without_metrics
 from signalpost.config.viewtemplates import Additions
 from signalpost.control.server import ControlServer
 from signalpost.delivery.hub import Hub
@@ -35,6 +36,10 @@ from signalpost.http.services import OwnRoute, RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
+from signalpost.monitoring.monitor import Monitor
+from signalpost.monitoring.occurrences import Occurrences
+from signalpost.monitoring.pulse import Pulse
+from signalpost.monitoring.readings import Readings
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
 from signalpost.operations.operator import Operator
 from signalpost.plan import Changes, Plan, diff
@@ -112,6 +117,8 @@ class Server:
         self._cluster: Cluster | None = None
         self._operator: Operator
         self._idempotency: Any = None  # once there is an API
+        self._monitor: Monitor
+        self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -185,6 +192,7 @@ class Server:
         """
         config = self.plan.config
         refuse_without_package(config)
+        refuse_without_metrics(config)
         ports = bind_ports(config.endpoints, config.source, passed=self._passed)
         try:
             state = State.open(config.state, config.source)
@@ -207,6 +215,7 @@ class Server:
             if kept is not None:
                 self.node.memory.restore(kept)
             await self.node.start()
+            self._watch(self.plan)
             for listener in self._listeners:
                 await listener.start()
             await self._begin()
@@ -241,6 +250,8 @@ class Server:
         self._operator = Operator(node, tag, nodes)
         if self._listening is not None:
             self._control = ControlServer(self._listening, self._operator)
+        pulse = Pulse(loop.time, loop.call_later)
+        self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -272,12 +283,20 @@ class Server:
             services = self._routes_at(port, node.generation)
             self._listeners.append(Listener(port, plan.routes, services, self._sockets))
 
+    def _watch(self, plan: Plan) -> None:
+        """Count what a plan wants counted, and only that."""
+        observer = self._occurrences if plan.config.counts else self._seams.observer
+        for each in (self.node, self._jobs, self._feeds):
+            each.observe(observer)
+        self._monitor.configure(plan.config.monitor)
+
     def _routes_at(self, port: Port, generation: Generation) -> RouteServices:
         node, plan = self.node, generation.plan
+        endpoint = port.pages or port.endpoints[0]
         return RouteServices(
             shared=node.shared,
             broadcast=node.broadcaster,
-            endpoint=port.pages or port.endpoints[0],
+            endpoint=endpoint,
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
             constants=plan.config.constants,
@@ -296,6 +315,7 @@ class Server:
             limiter=node.limiter,
             sender=node.sender,
             own=self._own_routes(plan, port),
+            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
         )
 
     def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:
@@ -328,6 +348,7 @@ class Server:
             PluginError: a plugin of the new plan could not start; the old plan continues.
         """
         async with self._reloading:
+            refuse_without_metrics(plan.config)
             node, old = self.node, self.node.generation
             # Steps that are slow with a large plan run in threads: connected clients do not wait for them.
             changes, lasts, unchanged, same_feeds = await asyncio.to_thread(_compared, self.plan, plan)
@@ -379,6 +400,7 @@ class Server:
         """Replace the current plan with a prepared one: nothing here waits, and nothing fails."""
         self.plan = generation.plan
         before, limits = self.node.turn_to(generation).limits, generation.limits
+        self._watch(generation.plan)
         if self._cluster is not None:
             self._cluster.reload()
         if limits.outboxes != before.outboxes:
@@ -443,6 +465,7 @@ class Server:
         await asyncio.gather(*self._ending)
         await node.stop()
         await asyncio.to_thread(node.state.close)
+        self._monitor.stop()
         self._sockets.refused.stop()
         self._sockets.keepalive.stop()
         node.overdue.stop()

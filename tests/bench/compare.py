@@ -1,5 +1,7 @@
 """Measure this checkout against another: ``python tests/bench/compare.py --before OTHER_CHECKOUT``.
 
+With ``--monitor`` it is measured against itself: before is without metrics, after is with them.
+
 Both run in turns, pair for pair, so that a machine that slows down slows both; every other pair runs backwards. What
 is printed is after divided by before: the median of the pairs' ratios with its quartiles, and the ratio of the best.
 Each checkout is run by the Python of its own ``.venv``, with the routes of its own ``tests/bench/servers.py``.
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from figures import FIGURES, Case, choose
 from harness import BenchError, Cores, build, flaws, load, raise_descriptor_limit, running
-from servers import SIGNALPOST, Server
+from servers import MONITORED, SIGNALPOST, Server
 
 TIMES = ("--warmup", "0.5", "--duration", "1")
 
@@ -68,20 +70,24 @@ def compared(case: Case, pairs: list[tuple[dict[str, float], dict[str, float]]])
 def main() -> int:
     """Measure and print; 0, or 1 when nothing could be measured."""
     parser = argparse.ArgumentParser(description="Measure this checkout against another, interleaved.")
-    parser.add_argument("--before", type=Path, required=True, metavar="CHECKOUT", help="with a .venv of its own")
+    against = parser.add_mutually_exclusive_group(required=True)
+    against.add_argument("--before", type=Path, metavar="CHECKOUT", help="with a .venv of its own")
+    against.add_argument("--monitor", action="store_true", help="this one without metrics, and with them")
     parser.add_argument("--only", action="append", metavar="CASE", help="as fanout.py has it; may be given often")
     parser.add_argument("--pairs", type=int, default=20, help="how often both are measured (20, at least 2)")
     arguments = parser.parse_args()
     try:
-        before, cores = of_checkout(arguments.before.resolve()), Cores.choose()
+        before, after = (SIGNALPOST, MONITORED) if arguments.monitor else (None, SIGNALPOST)
+        before = before or of_checkout(arguments.before.resolve())
+        cores = Cores.choose()
         raise_descriptor_limit()
         build()
         for case in choose(arguments.only or ["fanout-100", "fanout-1000", "echo"], quick=False):
             pairs = []
             for number in range(max(2, arguments.pairs)):
-                order = (before, SIGNALPOST) if number % 2 == 0 else (SIGNALPOST, before)
+                order = (before, after) if number % 2 == 0 else (after, before)
                 reports = {server.name: measure(case, server, cores) for server in order}
-                pairs.append((reports[before.name], reports[SIGNALPOST.name]))
+                pairs.append((reports[before.name], reports[after.name]))
                 print(f"{case.name}: pair {number + 1}", file=sys.stderr)
             print(*compared(case, pairs), sep="\n", flush=True)
     except BenchError as error:

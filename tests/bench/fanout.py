@@ -10,9 +10,11 @@ README.md beside this file tells what each figure means.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from figures import Case, choose
 from harness import BenchError, Cores, build, load, machine, raise_descriptor_limit, running
+from servers import MONITORED
 from tables import Results, as_json, peers_table, rows, table
 
 SPARE_DESCRIPTORS = 100
@@ -42,6 +44,7 @@ def _arguments() -> argparse.Namespace:
         metavar="CASE",
         help="a case, or all whose names begin so; may be given several times",
     )
+    parser.add_argument("--monitor", action="store_true", help="also signalpost with metrics, in turns with the others")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, the table on standard error")
     arguments = parser.parse_args()
     if arguments.rounds is None:
@@ -59,6 +62,8 @@ def main() -> int:
     try:
         build()
         chosen = choose(arguments.only, quick=arguments.quick)
+        if arguments.monitor:
+            chosen = [replace(case, others=(MONITORED, *case.others)) for case in chosen]
         possible = [case for case in chosen if case.connections + SPARE_DESCRIPTORS <= descriptors]
         results = measure(possible, arguments.rounds, times, cores)
     except BenchError as error:

@@ -38,6 +38,13 @@ signals:
       properties: {{message: {{type: string, maxLength: 4096}}}}
 """
 
+MONITOR = """\
+  - {{name: ops, address: 127.0.0.1, port: 0, protocol: http}}
+monitor: {{metrics: /metrics}}
+signals:
+"""
+"""In place of the line ``signals:``: the same routes with metrics."""
+
 PIP = "pip install -e '.[bench]'"
 NPM = "npm install in tests/bench/peers"
 
@@ -118,6 +125,12 @@ def _signalpost(port: int, folder: Path) -> list[str]:
     return [sys.executable, "-m", "signalpost", "run", str(routes)]
 
 
+def _monitored(port: int, folder: Path) -> list[str]:
+    routes = folder / "routes.yaml"
+    routes.write_text(ROUTES.replace("signals:\n", MONITOR, 1).format(port=port), encoding="utf-8")
+    return [sys.executable, "-m", "signalpost", "run", str(routes)]
+
+
 def _limit(mode: str) -> Callable[[int, Path], list[str]]:
     return lambda port, _folder: [str(BUILD / "limit"), str(port), mode]
 
@@ -127,6 +140,7 @@ def _peer(interpreter: str, program: str) -> Callable[[int, Path], list[str]]:
 
 
 SIGNALPOST = Server("signalpost", _signalpost, envelope='{"message":%s}', version=_of_signalpost)
+MONITORED = Server("monitored", _monitored, envelope=SIGNALPOST.envelope, version=_of_signalpost)
 LOOP = Server("C loop", _limit("loop"))
 COALESCE = Server("C coalescing", _limit("coalesce"))
 STOCK = Server("stock Sanic", _peer(sys.executable, "stock_sanic.py"), version=of_package("sanic"))

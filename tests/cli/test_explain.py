@@ -165,6 +165,15 @@ def test_a_path_that_nothing_takes_is_said_to_be_so(write, signalpost):
     assert "the handshake is refused with 404 (undeclared: refuse)" in signalpost("explain", "/helo").stdout
 
 
+def test_pages_of_the_server_itself_are_shown_where_they_are(facts, write):
+    write(f"{APP}monitor: {{metrics: /metrics, health: /health}}\n", chat=PLUGIN)
+    place = "(routes.yaml:14)"
+    assert facts("/metrics")["web"] == [("page", f"metrics of the server itself  {place}")]
+    assert facts("/health/ready", "--method", "head")["web"] == [("page", f"health of the server itself  {place}")]
+    assert facts("/metrics", "--method", "post")["web"][0][0] == "route"
+    assert facts("/metrics/more")["web"][0][0] == "route"
+
+
 def test_what_is_no_path_is_one_line(write, signalpost):
     write()
     result = signalpost("explain", "rooms")

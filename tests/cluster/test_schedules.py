@@ -78,6 +78,11 @@ FOUND = {
         (("connect", 0, 1, False), ("turn", 14), ("publish", 2, K, 5), ("turn", 2), ("fail_over", 3, 2), ("stop", 1)),
         (("fail_over", 5, None),),
     ),
+    "a_client_that_knows_more_than_a_window_that_was_asked_for_before_waits_for_it": (
+        ((K, True),),
+        (("connect", 0, 1, True), ("turn", 14), ("connect", 0, 2, False), ("wait", 1.0), ("connect", 0, 1, True)),
+        (("turn", 2), ("node_deafen", 2), ("publish", 2, K, 2), ("turn", 1), ("turn", 1), ("connect", 0, 2, True)),
+    ),
     "a_repeat_of_the_first_value_that_was_missed_is_not_read_behind_later_ones": (
         ((L, True),) * 4,
         (("connect", 3, 2, False), ("turn", 14), ("publish", 0, L, 2), ("drop", 2, 2), ("turn", 1)),

@@ -10,6 +10,7 @@ from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named, route_may, signal_may
 from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
 from signalpost.config.model import Breadth, EndpointConfig, MessageFormat, RatePer, RequestedTarget, RouteRate
+from signalpost.config.monitormodel import PageConfig
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
@@ -54,7 +55,7 @@ def show_takers(plan: Plan, path: str, method: str | None, person: str | None = 
             facts = (
                 _signal(plan, endpoint, asked, who)
                 if endpoint.scheme.websocket
-                else _route(plan, endpoint, asked, method, who)
+                else _answer(plan, endpoint, asked, method, who)
             )
             show_facts(f"{endpoint.name}  {endpoint.url}{asked}", list(facts))
 
@@ -120,6 +121,21 @@ def _by_fallback(
     if segments is None or not endpoint.fallbacks:
         return ()
     return contenders(signal_claims(plan, endpoint.name), segments, ignore_case=True)
+
+
+def _answer(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None, who: Person | None) -> Facts:
+    page = _own_page(plan, endpoint, path_segments(asked)) if method in (None, "GET", "HEAD") else None
+    if page is None:
+        yield from _route(plan, endpoint, asked, method, who)
+    else:
+        yield "page", f"{page.keys[-1]} of the server itself  ({plan.config.source.place(page.keys)})"
+
+
+def _own_page(plan: Plan, endpoint: EndpointConfig, segments: Sequence[str] | None) -> PageConfig | None:
+    """Return the page of the server itself at a path; None if there is none."""
+    monitor = plan.config.monitor
+    pages = {} if monitor is None else monitor.pages_at(endpoint.name)
+    return next((page for path, page in pages.items() if path_segments(path) == segments), None)
 
 
 def _rate(rate: RouteRate | None) -> Facts:

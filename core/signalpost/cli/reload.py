@@ -132,6 +132,11 @@ class Reloader:
         self._stamps = stamps
         return True
 
+    def _failed(self, problems: int) -> None:
+        self.problems = problems
+        if (observer := self._server.node.observer) is not None:
+            observer.reload_failed()
+
     async def _reload(self) -> None:
         """Reload, and say how that went; whoever waits for the end of the reload is told of every end."""
         status = KEPT
@@ -150,7 +155,7 @@ class Reloader:
             hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
-            self.problems = len(error.problems)
+            self._failed(len(error.problems))
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
             await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             say_problems(error.problems)
@@ -158,7 +163,7 @@ class Reloader:
             more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
             return f"{KEPT}: {error.problems[0]}{more}"
         except (OperatorError, PluginError) as error:
-            self.problems = 1
+            self._failed(1)
             say(f"signalpost: {error}", err=True, failed=True)
             say(KEPT, err=True, failed=True)
             return f"{KEPT}: {error}"

@@ -5,6 +5,7 @@ The same is waited for where somebody asks for the history of a path without cli
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from signalpost.cluster.channels import channel_of_place, channel_of_user
@@ -22,6 +23,21 @@ from signalpost.signals.admission import ConnectRequest
 from signalpost.websocket.handshake import HandshakeRejection
 
 _LATER = {"retry-after": "5"}
+
+
+@dataclass(slots=True)
+class _Comer:
+    """A client that waits to be let in.
+
+    Attributes:
+        channels: that it needs.
+        may_know_more: whether what is new was asked for before it came: the answer may not have what it knows.
+    """
+
+    request: ConnectRequest
+    place: Place
+    channels: list[str]
+    may_know_more: bool
 
 
 class Admission:
@@ -64,12 +80,13 @@ class Admission:
         waits = [self._interest.follow(channels), *(part.opened(place) for part in self._parts)]
         waits.append(self._sessions.look_up(request, place))
         window = self.open_window(place)
+        comer = _Comer(request, place, channels, window is not None and window.state is not State.OPEN)
         if window is not None:
             waits.append(self._up_to_date(window, request))
         left = [each for each in waits if each is not None]
         if not left or (self._parcels.given_up and (window is None or window.opened.done())):
             return None
-        return Deferred(partial(self._let_in_later, channels, place, left, window))
+        return Deferred(partial(self._let_in_later, comer, left, window))
 
     def open_window(self, place: Place) -> Window | None:
         """Return the window of a place, which begins to open if there is none; None if it has no history."""
@@ -78,12 +95,15 @@ class Admission:
         return self._windows.open(place, self._interest.pending(channel_of_place(place)))
 
     async def _let_in_later(
-        self, channels: list[str], place: Place, waits: "list[asyncio.Future[None]]", window: Window | None
+        self, comer: _Comer, waits: "list[asyncio.Future[None]]", window: Window | None
     ) -> HandshakeRejection | None:
         """Let a client in after a wait that may have been so long that its channels were let go of."""
         while (rejection := await self._let_in(waits, window)) is None:
-            heard, window = self._interest.follow(channels), self.open_window(place)
+            heard, window = self._interest.follow(comer.channels), self.open_window(comer.place)
             opening = None if window is None or window.state is not State.OPENING else window.opened
+            if comer.may_know_more and window is not None and window.state is State.OPEN:
+                comer.may_know_more = False
+                opening = self._up_to_date(window, comer.request)
             waits = [each for each in (heard, opening) if each is not None]
             if not waits or (self._parcels.given_up and opening is None):
                 return None

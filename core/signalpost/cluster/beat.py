@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,20 +23,32 @@ class Beat:
         backplane: that carries them.
         origin: of this node.
         write: returns the number and the body of a note for a channel.
+        clock: returns monotonic seconds.
+
+    Attributes:
+        seconds: that the last beat that was heard took through the backplane and back; 0 before the first.
     """
 
     def __init__(
-        self, backplane: Backplane, origin: Origin, write: Callable[[str, dict[str, Any]], tuple[int, bytes]]
+        self,
+        backplane: Backplane,
+        origin: Origin,
+        write: Callable[[str, dict[str, Any]], tuple[int, bytes]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backplane = backplane
         self._node = origin.node
         self._channel = channel_of_node(origin.tag)
         self._write = write
         self._unheard = 0
+        self._clock = clock
+        self._sent: float | None = None  # the last beat, until it is heard
+        self.seconds = 0.0
 
     def begin(self) -> None:
         """Count anew: the connection is another one."""
         self._unheard = 0
+        self._sent = None
 
     def send(self) -> None:
         """Send a beat; make the connection anew if too many were not heard."""
@@ -44,6 +57,8 @@ class Beat:
             LOG.error("this node does not hear what it publishes: its connection to the backplane is made anew")
             self._backplane.reconnect()
             return
+        if self._sent is None:  # else an earlier one is under way: it is that one's time that counts
+            self._sent = self._clock()
         _, body = self._write(self._channel, {"beat": 1})
         self._backplane.publish(self._channel, body).add_done_callback(self._taken)
 
@@ -51,6 +66,8 @@ class Beat:
         """Called with a beat of a node."""
         if node == self._node:
             self._unheard = 0
+            if self._sent is not None:
+                self.seconds, self._sent = self._clock() - self._sent, None
 
     def _taken(self, answer: "asyncio.Future[int]") -> None:
         """Count a beat that the backplane has taken: one that is slow, or away, makes nobody deaf."""

@@ -98,7 +98,7 @@ class Cluster:
         self.node: Node
         self._clock = clock
         self._numbers, self._note_numbers = HeardNumbers(), HeardNumbers()
-        self._beat = Beat(backplane, self.origin, self.publisher.write)
+        self._beat = Beat(backplane, self.origin, self.publisher.write, clock)
         self.notes["beat"] = lambda note: self._beat.heard(note.node)
         self._looking: asyncio.Handle | None = None
         self._looks = 0
@@ -249,6 +249,26 @@ class Cluster:
         self._there.clear()
         self.publisher.forget()
         self.parcels.backplane_lost()
+
+    @property
+    def here(self) -> bool:
+        """Whether the backplane is there."""
+        return self._there.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """How long the last beat took through the backplane and back."""
+        return self._beat.seconds
+
+    @property
+    def healed(self) -> int:
+        """How many holes in what is kept this node has filled."""
+        return self.windows.healed
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait until the backplane has taken them."""
+        return self.parcels.size
 
     async def _reachable(self) -> bool:
         """Wait until the backplane is there; return whether it is, before the patience is over."""

@@ -16,6 +16,7 @@ from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import Breadth, PluginsConfig, ServerConfig
+from signalpost.config.monitor import monitor_notes, read_monitor
 from signalpost.config.proxies import proxy_notes
 from signalpost.config.routes import read_routes
 from signalpost.config.schema.definition import compose_schema
@@ -104,6 +105,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     limits = read_limits(root, signals)
     backplane = read_backplane(root)
     check_beside(root, history, auth)
+    monitor = read_monitor(root, endpoints, routes)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -126,6 +128,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
             *auth_notes(root, auth),
             *proxy_notes(root.report, endpoints.configs, limits),
             *backplane_notes(root, backplane),
+            *monitor_notes(root, monitor, endpoints.configs),
         ),
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
@@ -135,6 +138,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
         api=read_api(root, endpoints, routes, auth),
+        monitor=monitor,
     )
 
 

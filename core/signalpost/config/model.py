@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from signalpost.config.apimodel import ApiConfig
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
 from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
+from signalpost.config.monitormodel import MonitorConfig
 from signalpost.cron import Cron
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
@@ -750,6 +751,7 @@ class ServerConfig:
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
         api: where other programs ask the server; None is nowhere.
+        monitor: where the server is watched; None is nowhere, and nothing is counted.
     """
 
     file: str
@@ -776,6 +778,12 @@ class ServerConfig:
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
     api: ApiConfig | None = None
+    monitor: MonitorConfig | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether metrics are read, so that what happens is counted."""
+        return self.monitor is not None and self.monitor.metrics is not None
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

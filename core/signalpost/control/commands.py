@@ -6,12 +6,14 @@ others are functions here.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from signalpost.control.protocol import ControlError
+from signalpost.jobstatus import JobStatus
 from signalpost.node import Node
 from signalpost.operations.operation import Caller, OperationError
 from signalpost.operations.operator import OPERATIONS, Operator
@@ -139,6 +141,34 @@ def _options(operation: str) -> frozenset[str]:
     return frozenset(arguments.get("else", arguments)["properties"])
 
 
+def _jobs(request: Request) -> Mapping[str, Any]:
+    jobs = request.node.shared.services.jobs
+    return {"jobs": [] if jobs is None else [_shown_job(status) for status in jobs.statuses()]}
+
+
+def _shown_job(status: JobStatus) -> Mapping[str, Any]:
+    last = status.last
+    return {
+        "name": status.name,
+        "kind": status.kind.value,
+        "when": status.when,
+        "owner": status.owner,
+        "runs": status.runs,
+        "running": status.running,
+        "failed": status.failed,
+        "longest": status.longest,
+        "last": None if last is None else {**asdict(last), "at": last.at.isoformat()},
+        "next": _moment(status.next_run),
+        "last_error": status.last_error,
+        "last_failed": _moment(status.last_failed),
+        "paused": status.paused,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
 COMMANDS: Mapping[str, Command] = {
     **{name: Command(_options(name), partial(_operation, name)) for name in OPERATIONS},
     "kick": Command(_options("disconnect"), partial(_closing, "disconnect")),
@@ -147,6 +177,7 @@ COMMANDS: Mapping[str, Command] = {
     "unban": Command(frozenset({"user"}), _unban),
     "unrevoke": Command(frozenset({"user", "token_id"}), _unrevoke),
     "revoked": Command(frozenset(), _revoked),
+    "jobs": Command(frozenset(), _jobs),
 }
 
 

@@ -83,7 +83,7 @@ class Link:
         self._shared = shared
         self._broadcast = broadcast
         self._pace = pace
-        self._observer = observer
+        self.observer = observer
         self._backoff = Backoff(pace.chance)
         self._envelopes = Envelopes(self._tell)
         self._tls: ssl.SSLContext | None = None
@@ -186,8 +186,8 @@ class Link:
         else:
             failure = Failure("")  # it is leaving
         finally:
-            if self._connected and self._observer is not None:
-                self._observer.feed_lost(feed.name)
+            if self._connected and self.observer is not None:
+                self.observer.feed_lost(feed.name)
             self._connected = False
             await self._hang_up(connection)
         if self._pace.clock() - since >= STEADY:
@@ -270,8 +270,8 @@ class Link:
             failed = not self._act_at_once(action, event)
         else:
             failed = not await self._act_in_a_task(event)
-        if self._observer is not None:
-            self._observer.feed_handled(self.feed.name, perf_counter() - begun, failed=failed)
+        if self.observer is not None:
+            self.observer.feed_handled(self.feed.name, perf_counter() - begun, failed=failed)
 
     def _act_at_once(self, program: Program, event: FeedEvent) -> bool:
         try:
@@ -370,8 +370,8 @@ class Link:
         level = logging.WARNING if self._told else logging.INFO  # who reads that it is away reads that it is back
         self._tries, self._told = 0, ""
         LOG.log(level, "%s is connected to %s%s%s", self, self.feed.shown, spoken, tried)
-        if self._observer is not None:
-            self._observer.feed_connected(self.feed.name)
+        if self.observer is not None:
+            self.observer.feed_connected(self.feed.name)
 
     def _tell_away(self, failure: Failure, wait: float) -> None:
         """Log that the feed is away: once for each reason, however often it is tried."""

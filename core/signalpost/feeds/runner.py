@@ -83,6 +83,12 @@ class FeedRunner:
             self._left.append(link)
             self._go_on(self._let_go(link))
 
+    def observe(self, observer: Observer | None) -> None:
+        """Notify another observer from now on."""
+        self._observer = observer
+        for link in self._links.values():
+            link.observer = observer
+
     def _begin(self, feed: Feed, work: Work) -> "Link":
         from signalpost.feeds.link import Link  # loads websockets
 

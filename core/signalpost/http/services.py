@@ -39,6 +39,18 @@ class OwnRoute(NamedTuple):
     sends: bool = False
 
 
+class Shown(NamedTuple):
+    """What a page of the server itself shows."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+
+
+Page = Callable[[str], Awaitable[Shown]]
+"""Returns what a page shows; its argument is the header Accept of the request, empty without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteServices:
     """What the routes of one listening port share.
@@ -66,6 +78,7 @@ class RouteServices:
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
         own: routes of the server itself at this endpoint.
+        pages: of the server itself at this endpoint, by path.
     """
 
     shared: Shared
@@ -90,3 +103,4 @@ class RouteServices:
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
     own: Sequence[OwnRoute] = ()
+    pages: Mapping[str, Page] = field(default_factory=dict)

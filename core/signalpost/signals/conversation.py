@@ -9,6 +9,7 @@ from contextvars import Context
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 from signalpost.backplanes.backplane import Once
@@ -30,9 +31,11 @@ from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
+from signalpost.signals.counts import Counts
 from signalpost.signals.decide import (
     ACT,
     ANSWER,
+    Act,
     Decision,
     Deliver,
     Ignore,
@@ -93,6 +96,9 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
+_OUTCOMES = {kind: kind.__name__.lower() for kind in (type(ANSWER), Deliver, Act, Invoke, Ignore, Reject)}
+"""What a decision is called where messages are counted."""
+
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -120,7 +126,8 @@ class Host(Protocol):
     sequencing: "dict[asyncio.Future[Published], Client]"
     base: Context
     overdue: Overdue
-    observer: Observer | None
+    program_observer: Observer | None
+    counts: Counts
     alone: bool
 
     @property
@@ -167,10 +174,10 @@ class Conversation:
         "_arrival",
         "_cancellable",
         "_context",
+        "_counts",
         "_deadline",
         "_host",
         "_inbox",
-        "_observer",
         "_source",
         "client",
         "present",
@@ -199,7 +206,7 @@ class Conversation:
         self.present: Place | None = None
         self.renewing: asyncio.Task[None] | None = None
         self._host = host
-        self._observer = host.observer  # asked for each message
+        self._counts = host.counts.of(rule)  # asked for each message
         self._source = source
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
@@ -215,6 +222,7 @@ class Conversation:
         """
         self._source = source
         self.rule = rule
+        self._counts = self._host.counts.of(rule)
         if self._inbox is not None:
             match rule.reaction:
                 case Relay():
@@ -344,8 +352,12 @@ class Conversation:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
-            if self._observer is not None:
-                self._observe("answer" if shortcut is _SENDER else "deliver")
+            counts = self._counts
+            if counts.on:
+                outcome = "answer" if shortcut is _SENDER else "deliver"
+                counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
+                if self._host.program_observer is not None:
+                    self._host.program_observer.received(self.client.id, self.client.path, outcome)
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
         elif rule.config.format is _RAW:
             self._relay(opcode, payload)
@@ -383,8 +395,11 @@ class Conversation:
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
-        if self._observer is not None and not isinstance(decision, Reject):
-            self._observe(type(decision).__name__.lower())
+        if self._counts.on and not isinstance(decision, Reject):
+            outcome = _OUTCOMES[type(decision)]
+            self._counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
+            if self._host.program_observer is not None:
+                self._host.program_observer.received(self.client.id, self.client.path, outcome)
         sent: Receipt | None = None
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
@@ -428,7 +443,7 @@ class Conversation:
         except RejectedMessageError as refused:
             self._reject(refused.error, refused.ref)
             return
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed(request.kind, {**ref, **body}))
@@ -675,8 +690,8 @@ class Conversation:
         if isinstance(decision, Reject):
             self._reject(decision.error, None)
             return
-        if self._observer is not None:
-            self._observe(type(decision).__name__.lower())
+        if self._counts.on:
+            self._observe(_OUTCOMES[type(decision)])
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
         elif isinstance(decision, Deliver):
@@ -713,7 +728,7 @@ class Conversation:
 
     def acknowledge(self, request: ServerRequest, body: Mapping[str, Any]) -> None:
         """Tell the client that a request to the server was done."""
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed("ack", {**ref, **body}))
@@ -726,7 +741,7 @@ class Conversation:
 
     def _say(self, error: ClientError, ref: Ref | None, answer: Answer | None) -> None:
         """Note an error, and tell the sender, unless it has been answered."""
-        if self._observer is not None:
+        if self._counts.on:
             self._observe(error.code)
         if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
@@ -738,8 +753,11 @@ class Conversation:
         self._say(_FAILED, message.ref, message.answer)
 
     def _observe(self, outcome: str) -> None:
-        if self._observer is not None:
-            self._observer.received(self.client.id, self.client.path, outcome)
+        """Count a message; only called while something counts."""
+        self._counts.messages[outcome] += 1
+        observer = self._host.program_observer
+        if observer is not None:
+            observer.received(self.client.id, self.client.path, outcome)
 
     # Actions and handlers
 
@@ -869,6 +887,7 @@ class Conversation:
             return
         scope = asyncio.timeout(rule.config.timeout if isinstance(message, ClientMessage) else None)
         handling = overdue.begin(scope, client, rule)
+        begun = perf_counter() if self._counts.on else None
         try:
             async with scope:
                 is_told = await self._handle_entry(entry)
@@ -879,6 +898,8 @@ class Conversation:
         finally:
             overdue.end(handling)
             if isinstance(message, ClientMessage):
+                if begun is not None:
+                    self._counts.handled(perf_counter() - begun)
                 self._drop(message)
             work.end()
 

@@ -68,14 +68,14 @@ class Moderation:
         elsewhere: tells the other nodes; None if there are none.
     """
 
-    __slots__ = ("_clock", "_hub", "_observer", "_targets", "elsewhere", "revocations")
+    __slots__ = ("_clock", "_hub", "_targets", "elsewhere", "observer", "revocations")
 
     def __init__(
         self, hub: Hub, targets: Targets, observer: Observer | None, clock: Callable[[], float] = time.time
     ) -> None:
         self._hub = hub
         self._targets = targets
-        self._observer = observer
+        self.observer = observer
         self._clock = clock
         self.revocations = Revocations(clock)
         self.elsewhere: Elsewhere | None = None
@@ -211,8 +211,8 @@ class Moderation:
             if not client.closing:
                 client.close(code, said)
                 count += client.closing
-        if self._observer is not None and count:
-            self._observer.kicked(int(code), count)
+        if self.observer is not None and count:
+            self.observer.kicked(int(code), count)
         return count
 
 

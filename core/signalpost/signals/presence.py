@@ -79,6 +79,11 @@ class Presence:
         self._clock = clock
         self._rooms: dict[Place, _Room] = {}
 
+    @property
+    def count(self) -> int:
+        """How many users are present, each path for itself; of all nodes, as far as this one knows."""
+        return sum(len(room.ledger) for room in self._rooms.values())
+
     def enter(self, place: Place, user: str, info: Any) -> None:
         """Add a connection of a user to a path with presence.
 

@@ -66,7 +66,7 @@ class SignalTable:
         self.rules = rules
         self._undeclared = {name: _undeclared(name, filters) for name in undeclared}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
-        self._all: PathTable[None] = PathTable()
+        self._all: PathTable[str] = PathTable()
         self._names = frozenset(endpoints)
         self.remembers = any(rule.config.history is not None for rule in rules)
         self.bound = any(rule.endpoints < self._names for rule in rules)
@@ -80,7 +80,7 @@ class SignalTable:
             # Two endpoints may each have a signal on one path; the first one defines the spelling of targets.
             if rule.config.path.key not in seen:
                 seen.add(rule.config.path.key)
-                self._all.add(rule.config.path, None)
+                self._all.add(rule.config.path, rule.config.path.text)
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Return the signal for the text of a path at an endpoint; None if there is none, or the path is invalid."""
@@ -141,6 +141,11 @@ class SignalTable:
         names = place.endpoints if isinstance(place, Apart) else tuple(self._tables)
         resolved = self.resolve(names[0], path_of(place) or "") if names and names[0] in self._tables else None
         return None if resolved is None or resolved.place != place else resolved.rule
+
+    def pattern_of(self, path: str) -> str | None:
+        """Return the path of the signal that declares a path, as it stands in routes.yaml; None if none does."""
+        match = self._all.match(path)
+        return None if match is None else match.value
 
     def canonical_path(self, path: str) -> str:
         """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.
