@@ -117,12 +117,12 @@ class Server:
         self._passed = passed or PassedSockets()
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
+        self._operator: Operator
+        self._idempotency: Any = None  # once there is an API
         self._monitor: Monitor
         self._console: Any = None  # once there is one
         self._reloads = ReloadNotes()
         self._occurrences = Occurrences(seams.observer)
-        self._operator: Operator
-        self._idempotency: Any = None  # once there is an API
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -318,9 +318,9 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
+            own=self._own_routes(plan, port),
             pages=self._monitor.pages(plan.config.monitor, endpoint.name),
             guarded=self._console_pages(plan, endpoint.name),
-            own=self._own_routes(plan, port),
         )
 
     def _console_pages(self, plan: Plan, endpoint: str) -> Sequence[GuardedPage]:

@@ -1,4 +1,8 @@
-"""What can be asked of a running server, by commands."""
+"""What can be asked of a running server, by commands.
+
+Each operation of the API (`signalpost.operations`) is a command of the same name, `revoke` with another answer. The
+others are functions here.
+"""
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping

@@ -173,6 +173,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_work=rule.work,
             ctx_counter=None if counter is None or counter.per_user else counter,
         )
+    _add_own(app, rules, services)
     taken = {(rule.config.path.identity(ignore_case=False), method) for rule in rules for method in rule.config.methods}
     own = [("GET", path, page_endpoint(page)) for path, page in services.pages.items()]
     own += [(page.method, page.path, guarded_endpoint(page, services)) for page in services.guarded]
@@ -182,7 +183,6 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             LOG.error("the server's own page %s is not there: another route has its path", path)
         else:
             app.add_route(endpoint, sanic_path(pattern), [method], name=f"page-{number}", **_OPTIONS)
-    _add_own(app, rules, services)
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
         tell = whereabouts_endpoint(services.endpoint, services.endpoints)

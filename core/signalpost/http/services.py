@@ -24,6 +24,22 @@ from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
 
+class OwnRoute(NamedTuple):
+    """A route of the server itself.
+
+    Attributes:
+        path: without parameters.
+        method: of HTTP.
+        answer: returns the response to a request.
+        sends: whether its requests wait for clients that cannot read as fast as is sent.
+    """
+
+    path: str
+    method: str
+    answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
+    sends: bool = False
+
+
 class Shown(NamedTuple):
     """What a page of the server itself shows."""
 
@@ -70,22 +86,6 @@ class GuardedPage:
     answer: Callable[[Asked], Awaitable[Shown]]
 
 
-class OwnRoute(NamedTuple):
-    """A route of the server itself.
-
-    Attributes:
-        path: without parameters.
-        method: of HTTP.
-        answer: returns the response to a request.
-        sends: whether its requests wait for clients that cannot read as fast as is sent.
-    """
-
-    path: str
-    method: str
-    answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
-    sends: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class RouteServices:
     """What the routes of one listening port share.
@@ -112,9 +112,9 @@ class RouteServices:
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
+        own: routes of the server itself at this endpoint.
         pages: of the server itself at this endpoint, by path.
         guarded: pages of the server itself that ask who requests them.
-        own: routes of the server itself at this endpoint.
     """
 
     shared: Shared
@@ -138,6 +138,6 @@ class RouteServices:
     permission_failed: Callable[[str], None] = lambda _line: None
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
+    own: Sequence[OwnRoute] = ()
     pages: Mapping[str, Page] = field(default_factory=dict)
     guarded: Sequence[GuardedPage] = ()
-    own: Sequence[OwnRoute] = ()
