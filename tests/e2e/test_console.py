@@ -243,3 +243,27 @@ CONTRASTS = """() => {
       return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     });
 }"""
+
+
+def test_nodes_with_other_plans_say_in_what_they_differ(served, open_console):
+    """The answer is changed on its way; what two real nodes say of themselves is in tests/console."""
+    page = open_console()
+    node = {
+        "host": "sea",
+        "process": 1,
+        "version": "1",
+        "clients": 2,
+        "silent": 1.0,
+        "plan": {"timers": "aa", "auth": "b"},
+    }
+    other = {**node, "node": "n2", "silent": 99.0, "plan": {**node["plan"], "timers": "cc"}}
+
+    def answer(route):
+        found = route.fetch().json()
+        route.fulfill(json={**found, "cluster": {"here": True, "node": "n1", "nodes": [{**node, "node": "n1"}, other]}})
+
+    page.route("**/console/data*", answer)
+    expect(rows(page, "nodes").nth(0)).to_contain_text("n1, this one")
+    expect(rows(page, "nodes").nth(1)).to_contain_text("other timers")
+    expect(rows(page, "nodes").nth(1)).to_contain_text("does not answer")
+    page.unroute_all(behavior="wait")
