@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Make an app": ("new", "run", "check"),
     "See what it does": ("routes", "explain", "try", "plan", "plugins", "reference"),
     "Talk to a server": ("listen", "send"),
-    "Look after a running server": ("live", "jobs", "clients", "kick", "unban", "revoke", "token"),
+    "Look after a running server": ("live", "clients", "jobs", "kick", "unban", "revoke", "token"),
     "Make files of it for others": ("types", "asyncapi", "schema", "completion"),
 }
 """The commands in the order in which a stranger needs them."""
@@ -65,7 +65,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("live publish /rooms/blue '{\"price\": 42}'", "a value to the clients of a path"),
         ("live history /rooms/blue --limit 5", "the newest values that are kept of it"),
     ),
-    "jobs": (("jobs", "all of them"), ("jobs --json", "an object of JSON for each")),
+    "jobs": (("jobs", "when each ran last, and runs next"), ("jobs --json", "for programs")),
     "kick": (
         ("kick --user eve --reason 'be kind'", "all connections of eve"),
         ("kick --user eve --ban 1h", "and nobody of that name for an hour"),
