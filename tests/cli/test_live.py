@@ -62,6 +62,13 @@ def test_what_cannot_be_read_is_said_in_a_line(write, run, signalpost):
         assert said in result.stderr
 
 
+def test_everyone_stands_alone(write, signalpost):
+    write(APP)
+    result = signalpost("live", "publish", "everyone", "hi", "--group", "vip")
+    assert result.exit_code == 2
+    assert "everyone stands alone: leave out --group" in result.stderr
+
+
 def test_on_a_terminal_the_table_of_signals_stays_in_place_until_ctrl_c(write, run, on_terminal):
     write(APP)
     run()

@@ -42,6 +42,8 @@ def publish(file: str, path: str, text: str, **more: str | None) -> None:
         value = text
     if value is None:
         raise OperatorError("null is not sent to clients: give another VALUE, or [null] for a list that holds it")
+    if path == EVERYONE and any(more.get(name) for name in ("group", "client", "user")):
+        raise click.UsageError("everyone stands alone: leave out --group, --client and --user, or name a path")
     where = {"to": EVERYONE} if path == EVERYONE else {"path": path}
     answer: Any = ask_server(file, "publish", value=value, **where, **more)
     matched = answer["matched"]
