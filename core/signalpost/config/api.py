@@ -103,6 +103,6 @@ def api_notes(root: Section, api: ApiConfig | None, endpoints: Sequence[Endpoint
         here = api is not None and endpoint.name in api.endpoints and not endpoint.scheme.secure
         if here and not endpoint.socket and endpoint.proxies is None and not is_loopback(endpoint.address):
             yield (
-                f"{root.place(_KEY)}: the API is at the endpoint {quoted(endpoint.name)} ({endpoint.address}) over http, so "
-                "whoever is on the way reads its keys; serve it over https, or at 127.0.0.1 behind a proxy that does"
+                f"{root.place(_KEY)}: the API is at the endpoint {quoted(endpoint.name)} ({endpoint.address}) over "
+                "http, so whoever is on the way reads its keys; serve it over https, or behind a proxy at 127.0.0.1"
             )
