@@ -2,12 +2,14 @@
 
 import asyncio
 
+import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.api.conftest import READER, ROOMS, SHOP, TEXT
+from tests.api.conftest import READER, ROOMS, SHOP, TEXT, Program
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.operations.operator import OPERATIONS
+from signalpost.testing import serve
 
 
 def codes(answer):
@@ -273,3 +275,20 @@ async def test_requests_at_the_same_time_are_all_answered(api):
         bodies = [{"value": n, "path": "/rooms/blue", "once": "same"} for n in range(1, 9)]
         answers = await asyncio.gather(*(asking.post("publish", body) for body in bodies))
         assert sum("again" not in each.json() for each in answers) == 1
+
+
+async def test_an_app_without_the_key_has_no_api_and_a_reload_brings_one(api):
+    without = TEXT.replace("api: {}\n", "")
+    async with serve(without) as app, httpx.AsyncClient(base_url=app.url("web")) as http:
+        assert (await http.get("/api/openapi.json")).status_code == 404
+        assert str((await app.reload(TEXT)).changes) == "~api"
+        assert (await Program(http, SHOP).get("info")).status_code == 200
+        await app.reload(TEXT.replace(SHOP, "n" * 32))
+        assert (await Program(http, SHOP).get("info")).status_code == 401
+
+
+async def test_pages_of_other_sites_may_change_nothing(api):
+    async with api() as (_, program):
+        foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+        answer = await program().post("publish", value=1, path="/plain", headers=foreign)
+        assert answer.status_code == 403

@@ -93,4 +93,5 @@ async def test_without_the_backplane_a_program_is_told_to_try_again():
         answer = await first.get("info")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
         assert answer.headers["retry-after"]
+        assert answer.json()["error"]["detail"] == "the backplane, which knows the nodes, cannot be reached"
         backplane.heal()

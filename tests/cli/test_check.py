@@ -207,8 +207,8 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: asyncapi, check, clients, completion, explain, jobs, kick, listen, new, plan, plugins, reference, "
-            "revoke, routes, run, schema, send, token, try, types, unban)"
+            "(known: asyncapi, check, clients, completion, explain, jobs, kick, listen, live, new, plan, plugins, "
+            "reference, revoke, routes, run, schema, send, token, try, types, unban)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):

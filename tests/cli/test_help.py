@@ -4,6 +4,7 @@ import re
 import shlex
 
 import pytest
+from click import Group
 
 from signalpost.cli import cli
 from signalpost.cli.help import EXAMPLES, FIRST_STEPS, OTHERS, SECTIONS, sections
@@ -63,7 +64,10 @@ def test_an_example_is_of_its_command_and_has_options_that_there_are(command, te
     name, *arguments = arguments_of(text)
     assert name == command
     root = cli.make_context("signalpost", [], resilient_parsing=True)
-    with cli.commands[name].make_context(name, arguments, parent=root) as context:
+    found = cli.commands[name]
+    if isinstance(found, Group):
+        found = found.commands[arguments.pop(0)]
+    with found.make_context(name, arguments, parent=root) as context:
         assert not context.args
 
 

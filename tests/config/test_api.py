@@ -46,6 +46,11 @@ def test_there_is_none_unless_the_file_says_so(config):
             "4:1",
             "api: the route /api/me at routes.yaml:5 is where the API answers",
         ),
+        (
+            f"{WEB}{KEYS}api: {{path: /ops}}\nmonitor: {{health: /ops/health}}\n",
+            "4:13",
+            "api.path: /ops/health of monitor at routes.yaml:5 is where the API answers",
+        ),
     ],
 )
 def test_a_mistake_is_told_at_its_place(problems, text, place, said):
@@ -57,3 +62,11 @@ def test_a_path_of_a_key_is_judged_at_its_place(problems):
     keys = f"auth: {{keys: {{shop: {{key: {KEY}, may: [publish], paths: [rooms]}}}}}}\nundeclared: refuse\n"
     (found,) = problems(f"{WEB}{keys}")
     assert 'auth.keys.shop.paths[0]: a path starts with "/"' in found
+
+
+def test_keys_in_clear_text_beyond_this_machine_are_a_note(config):
+    (note,) = [
+        each for each in config(f"{WEB.replace('127.0.0.1', '0.0.0.0')}{KEYS}api: {{}}\n").notes if "the API" in each
+    ]
+    assert note.startswith('routes.yaml:4: the API is at the endpoint "web" (0.0.0.0) over http, so whoever')
+    assert not any("the API" in each for each in config(f"{WEB}{KEYS}api: {{}}\n").notes)

@@ -82,3 +82,11 @@ async def test_a_node_names_the_one_that_ran_a_job_last(controlled, tmp_path, ca
                         assert "every 0.05 s, on one node" in capsys.readouterr().out
                         return
                 await asyncio.sleep(0)
+
+
+async def test_clients_are_those_of_one_node_and_the_command_says_so(controlled, capsys):
+    async with controlled(TEXT, backplane=MemoryBackplane(MemoryServer())) as app:
+        await asyncio.to_thread(moderate.show_clients, app.file)
+        told = capsys.readouterr()
+        assert told.out == "nobody is connected\n"
+        assert told.err == "that is this node; each other one shows its own\n"

@@ -48,6 +48,14 @@ async def test_a_program_reads_the_history_only_if_its_key_lets_it():
         assert (await post(app, "/board", asked, KEY)).status_code == 403
 
 
+async def test_a_key_for_some_paths_allows_nothing_by_post_to_signals_where_a_message_may_go_anywhere():
+    narrowed = APP.replace("may: [publish]}", "may: [publish, history], paths: [/board]}")
+    async with serve(narrowed) as app:
+        assert app.server.plan.config.auth.api_keys[0].paths
+        assert (await post(app, "/board", {"message": "no"}, KEY)).status_code == 403
+        assert (await post(app, "/board", {"signalpost": {"history": {}}}, KEY)).status_code == 403
+
+
 async def test_a_key_is_for_posts_alone_and_makes_no_user():
     async with serve(APP) as app:
         headers = {"authorization": f"Bearer {KEY}"}

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from signalpost import __version__
-from signalpost.cli.commands import Commands, NewCommand
+from signalpost.cli.commands import CommandGroup, Commands, NewCommand
 from signalpost.cli.parameters import (
     Address,
     Claim,
@@ -538,6 +538,70 @@ def clients_command(file: str, **whom: str | None) -> None:
     from signalpost.cli.moderate import show_clients
 
     show_clients(file, **whom)
+
+
+@cli.group("live", cls=CommandGroup)
+def live() -> None:
+    """Publish to clients of the running server, and see what it does.
+
+    The same as its API for other programs, over the control socket, with no key: see core/docs/api.md.
+    """
+
+
+@live.command("publish")
+@click.argument("path", shell_complete=SIGNALS)
+@click.argument("value")
+@RUNNING
+@click.option("--group", metavar="NAME", help="Only to clients of this group.")
+@click.option("--client", metavar="ID", help="Only to the client of this id.")
+@click.option("--user", metavar="NAME", help="Only to clients of this user.")
+@click.option("--once", metavar="TEXT", help="Send nothing if a value with this text was sent in the last 10 minutes.")
+def live_publish(file: str, path: str, value: str, **more: str | None) -> None:
+    """Send VALUE to the clients on PATH, or to `everyone`.
+
+    VALUE is JSON; anything else is a text.
+    """
+    from signalpost.cli.live import publish
+
+    publish(file, path, value, **more)
+
+
+@live.command("history")
+@click.argument("path", shell_complete=SIGNALS)
+@RUNNING
+@click.option("--after", metavar="POSITION", help="What follows this position, instead of the newest values.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="How many values.")
+@click.option("--json", "as_json", is_flag=True, help="Print each value as a JSON object with its position.")
+def live_history(file: str, path: str, *, after: str | None, limit: int, as_json: bool) -> None:
+    """Show what is kept of PATH, oldest first."""
+    from signalpost.cli.live import history
+
+    history(file, path, after=after, limit=limit, as_json=as_json)
+
+
+@live.command("presence")
+@click.argument("path", shell_complete=SIGNALS)
+@RUNNING
+def live_presence(file: str, path: str) -> None:
+    """Show who is on PATH."""
+    from signalpost.cli.live import presence
+
+    presence(file, path)
+
+
+@live.command("top")
+@RUNNING
+@click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1, 3_600), help="Seconds.")
+@click.option("--count", default=0, type=click.IntRange(0), help="End after so many tables.  [default: with Ctrl-C]")
+def live_top(file: str, *, every: float, count: int) -> None:
+    """Show what each signal does: clients, rates, and what waits."""
+    from signalpost.cli.live import top
+
+    top(file, every=every, count=count)
+
+
+live.add_command(cli.commands["kick"])
+live.add_command(cli.commands["clients"])
 
 
 @cli.command("jobs")

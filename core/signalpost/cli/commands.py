@@ -23,6 +23,7 @@ _ALIASES = {
     "token": ("jwt", "login", "sign", "auth"),
     "kick": ("ban", "disconnect", "close", "drop"),
     "clients": ("who", "connections", "sessions", "users"),
+    "live": ("top", "api", "history", "presence", "monitor", "status"),
     "jobs": ("timers", "schedules", "cron", "crontab", "tasks"),
     "types": ("typescript", "ts", "codegen", "typegen"),
     "asyncapi": ("openapi", "spec"),
@@ -95,6 +96,12 @@ class Commands(click.Group):
         if Path(name).suffix in (".yaml", ".yml"):
             return f"run {name}"
         return _MEANT.get(name.lower()) or nearest(name, self.commands)
+
+
+class CommandGroup(Command, click.Group):
+    """A command that has commands of its own."""
+
+    command_class = Command
 
 
 class NewCommand(Command):

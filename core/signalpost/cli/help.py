@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Make an app": ("new", "run", "check"),
     "See what it does": ("routes", "explain", "try", "plan", "plugins", "reference"),
     "Talk to a server": ("listen", "send"),
-    "Look after a running server": ("clients", "jobs", "kick", "unban", "revoke", "token"),
+    "Look after a running server": ("live", "clients", "jobs", "kick", "unban", "revoke", "token"),
     "Make files of it for others": ("types", "asyncapi", "schema", "completion"),
 }
 """The commands in the order in which a stranger needs them."""
@@ -60,6 +60,11 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("send ws://127.0.0.1:8091/ - < messages.txt", "a message a line"),
     ),
     "clients": (("clients", "all of them"), ("clients --path /rooms/blue", "those on a path")),
+    "live": (
+        ("live top", "what each signal does, every second"),
+        ("live publish /rooms/blue '{\"price\": 42}'", "a value to the clients of a path"),
+        ("live history /rooms/blue --limit 5", "the newest values that are kept of it"),
+    ),
     "jobs": (("jobs", "when each ran last, and runs next"), ("jobs --json", "for programs")),
     "kick": (
         ("kick --user eve --reason 'be kind'", "all connections of eve"),

@@ -53,6 +53,7 @@ def show_clients(file: str, **whom: str | None) -> None:
     found, count = answer["clients"], answer["count"]
     if not found:
         click.echo("nobody is connected" if not any(whom.values()) else "nobody matches")
+        _show_whole(answer)
         return
     rows = [
         tuple(
@@ -74,6 +75,13 @@ def show_clients(file: str, **whom: str | None) -> None:
     )
     if count > len(found):
         click.echo(f"and {count - len(found):,} more; name a path, a user or a group")
+    _show_whole(answer)
+
+
+def _show_whole(answer: Any) -> None:
+    """Print whether there may be others on other nodes."""
+    if not answer["complete"]:
+        click.echo("that is this node; each other one shows its own", err=True)
 
 
 def show_revoked(file: str) -> None:

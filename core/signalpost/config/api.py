@@ -1,21 +1,27 @@
 """The key ``api``: where other programs ask the server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from signalpost.config.apimodel import API_PATH, API_RATE, ApiConfig
 from signalpost.config.authmodel import AuthConfig, TokenPlace
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.model import RouteConfig
+from signalpost.config.feedurl import is_loopback
+from signalpost.config.model import EndpointConfig, RouteConfig
+from signalpost.config.monitormodel import MonitorConfig
 from signalpost.config.section import Section
 from signalpost.paths import PathPattern
 from signalpost.units import parse_quota
-from signalpost.words import listing
+from signalpost.words import listing, quoted
 
 _KEY = "api"
 
 
 def read_api(
-    root: Section, endpoints: Endpoints, routes: Sequence[RouteConfig], auth: AuthConfig | None
+    root: Section,
+    endpoints: Endpoints,
+    routes: Sequence[RouteConfig],
+    auth: AuthConfig | None,
+    monitor: MonitorConfig | None = None,
 ) -> ApiConfig | None:
     """Read the key ``api``. Without it, there is no API."""
     section = root.section(_KEY)
@@ -36,7 +42,7 @@ def read_api(
     path = section.parsed("path", _parse_path) or API_PATH
     bound = endpoints.bound(section, signals=False) if "endpoint" in section else _only(root, endpoints)
     rate = section.quantity("rate", parse_quota) if "rate" in section else API_RATE
-    _check_routes(root, section, path, bound, routes)
+    _check_paths(root, section, path, _others(root, bound, routes, monitor))
     return ApiConfig(section.keys, tuple(bound), path, rate)
 
 
@@ -65,18 +71,38 @@ def _only(root: Section, endpoints: Endpoints) -> Sequence[str]:
     return ()
 
 
-def _check_routes(
-    root: Section, section: Section, path: str, bound: Sequence[str], routes: Sequence[RouteConfig]
-) -> None:
-    """Report a route below the path of the API."""
-    prefix = PathPattern.parse(path).segments
+def _others(
+    root: Section, bound: Sequence[str], routes: Sequence[RouteConfig], monitor: MonitorConfig | None
+) -> Iterator[tuple[PathPattern, str]]:
+    """Yield the paths of what else is served at the endpoints of the API, and what it is."""
+    place = root.report.source.place
     for route in routes:
-        below = route.path.segments[: len(prefix)] == prefix
-        if below and (not route.endpoints or not set(bound).isdisjoint(route.endpoints)):
-            place = root.report.source.place((*route.keys, "path"))
-            text = f"the route {route.path} at {place} is where the API answers: give one of the two another path"
-            if "path" in section:
-                section.problem("path", text)
-            else:
-                root.problem(_KEY, text, of_key=True)
-            return
+        if not route.endpoints or not set(bound).isdisjoint(route.endpoints):
+            yield route.path, f"the route {route.path} at {place((*route.keys, 'path'))}"
+    for page in () if monitor is None else monitor.pages:
+        if page.endpoint in bound:
+            yield PathPattern.parse(page.path), f"{page.path} of monitor at {place(page.keys)}"
+
+
+def _check_paths(root: Section, section: Section, path: str, others: Iterator[tuple[PathPattern, str]]) -> None:
+    """Report what else is at the path of the API, or below it."""
+    prefix = PathPattern.parse(path).segments
+    found = next((what for pattern, what in others if pattern.segments[: len(prefix)] == prefix), None)
+    if found is None:
+        return
+    text = f"{found} is where the API answers: give one of the two another path"
+    if "path" in section:
+        section.problem("path", text)
+    else:
+        root.problem(_KEY, text, of_key=True)
+
+
+def api_notes(root: Section, api: ApiConfig | None, endpoints: Sequence[EndpointConfig]) -> Iterator[str]:
+    """Yield a note on each endpoint over which keys travel in clear text."""
+    for endpoint in endpoints if api is not None else ():
+        here = api is not None and endpoint.name in api.endpoints and not endpoint.scheme.secure
+        if here and not endpoint.socket and endpoint.proxies is None and not is_loopback(endpoint.address):
+            yield (
+                f"{root.place(_KEY)}: the API is at the endpoint {quoted(endpoint.name)} ({endpoint.address}) over "
+                "http, so whoever is on the way reads its keys; serve it over https, or behind a proxy at 127.0.0.1"
+            )

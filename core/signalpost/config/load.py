@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
-from signalpost.config.api import read_api
+from signalpost.config.api import api_notes, read_api
 from signalpost.config.auth import auth_notes, read_auth
 from signalpost.config.backplane import backplane_notes, check_beside, hide_password, read_backplane
 from signalpost.config.endpoints import read_endpoints
@@ -106,6 +106,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     backplane = read_backplane(root)
     check_beside(root, history, auth)
     monitor = read_monitor(root, endpoints, routes)
+    api = read_api(root, endpoints, routes, auth, monitor)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -128,6 +129,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
             *auth_notes(root, auth),
             *proxy_notes(root.report, endpoints.configs, limits),
             *backplane_notes(root, backplane),
+            *api_notes(root, api, endpoints.configs),
             *monitor_notes(root, monitor, endpoints.configs),
         ),
         private=with_data(private, state.file, history.file),
@@ -137,7 +139,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         auth=auth,
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
-        api=read_api(root, endpoints, routes, auth),
+        api=api,
         monitor=monitor,
     )
 

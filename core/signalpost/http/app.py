@@ -15,7 +15,6 @@ from sanic.exceptions import ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
-from signalpost.config.model import SAFE_METHODS
 from signalpost.http import whereabouts
 from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown, told_of
 from signalpost.http.own import own_endpoint
@@ -203,7 +202,6 @@ def _add_own(app: App, rules: Sequence[RouteRule], services: RouteServices) -> N
             [own.method],
             name=f"own-{number}",
             **_OPTIONS,
-            ctx_changes=own.method not in SAFE_METHODS,
         )
 
 

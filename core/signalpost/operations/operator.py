@@ -14,12 +14,13 @@ from signalpost.operations.onces import Onces
 from signalpost.operations.operation import Caller, Operation, OperationError
 from signalpost.operations.publishing import PUBLISH
 from signalpost.operations.reading import CLIENTS, HISTORY, INFO, PRESENCE
+from signalpost.operations.watching import SIGNALS
 from signalpost.plan import Plan
 from signalpost.plan.fingerprint import fingerprint
 from signalpost.words import unknown
 
 OPERATIONS: Mapping[str, Operation] = {
-    each.name: each for each in (PUBLISH, HISTORY, PRESENCE, CLIENTS, INFO, DISCONNECT, REVOKE, JOIN, LEAVE)
+    each.name: each for each in (PUBLISH, HISTORY, PRESENCE, CLIENTS, SIGNALS, INFO, DISCONNECT, REVOKE, JOIN, LEAVE)
 }
 """All of them, by name."""
 
