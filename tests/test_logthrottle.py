@@ -75,3 +75,13 @@ def test_of_many_lines_a_few_are_told_each_second_and_none_is_lost_from_the_coun
     assert told == [f"line {number}" for number in range(FEW)]
     lines.second()
     assert told[FEW:] == [f"line 99; so were {100 - FEW - 1} more before it"]
+
+
+def test_what_comes_with_a_line_goes_on_with_it():
+    told, later = [], []
+    tally = LineTally(lambda line, **more: told.append((line, more)), lambda *call: later.append(call))
+    for number in range(FEW + 2):
+        tally.add(f"line {number}", extra=number)
+    assert told == [(f"line {number}", {"extra": number}) for number in range(FEW)]
+    later[0][1]()
+    assert told[FEW:] == [(f"line {FEW + 1}; so were 1 more before it", {"extra": FEW + 1})]

@@ -79,7 +79,10 @@ class Jobs(Protocol):
         """Continue a job at its next due time."""
 
     def status(self, name: str) -> Any:
-        """Return the status of a job (`signalpost.jobs.runner.JobStatus`)."""
+        """Return the status of a job (`signalpost.jobstatus.JobStatus`)."""
+
+    def statuses(self) -> Sequence[Any]:
+        """Return the status of each job that has begun, in the order of the plan."""
 
     def names(self) -> Sequence[str]:
         """Return the names of all jobs."""

@@ -1,7 +1,8 @@
 """Counters that report at once, then at most once a second: what happens a thousand times is a line, or a few."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 PAUSE = 1.0
 """Minimum of seconds between two reports."""
@@ -49,28 +50,29 @@ class LineTally:
     """Reports different lines at once, a few per second; repeated or further ones are a count beside the latest.
 
     Args:
-        tell: called with a line.
+        tell: called with a line, and what was added with it.
         call_later: runs a function after a number of seconds (``loop.call_later``).
     """
 
-    __slots__ = ("_call_later", "_count", "_latest", "_tell", "_told", "_waiting")
+    __slots__ = ("_call_later", "_count", "_latest", "_more", "_tell", "_told", "_waiting")
 
-    def __init__(self, tell: Callable[[str], None], call_later: Callable[[float, Callable[[], None]], object]) -> None:
+    def __init__(self, tell: Callable[..., None], call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._tell = tell
         self._call_later = call_later
         self._told: set[str] = set()  # reported less than a second ago
         self._latest = ""
+        self._more: Mapping[str, Any] = {}  # of the latest
         self._count = 0
         self._waiting = False
 
-    def add(self, line: str) -> None:
-        """Report a line, or count it."""
+    def add(self, line: str, **more: Any) -> None:
+        """Report a line, or count it; `more` is passed on with it."""
         if line in self._told or len(self._told) >= FEW:
-            self._latest = line
+            self._latest, self._more = line, more
             self._count += 1
         else:
             self._told.add(line)
-            self._tell(line)
+            self._tell(line, **more)
         self._wait()
 
     def _wait(self) -> None:
@@ -83,5 +85,6 @@ class LineTally:
         self._waiting = False
         self._told = {self._latest} if count else set()
         if count:
-            self._tell(self._latest if count == 1 else f"{self._latest}; so were {count - 1} more before it")
+            latest = self._latest if count == 1 else f"{self._latest}; so were {count - 1} more before it"
+            self._tell(latest, **self._more)
             self._wait()

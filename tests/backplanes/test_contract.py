@@ -420,6 +420,17 @@ async def test_a_lease_is_one_owners_who_may_extend_it_and_give_it_back(rig):
     assert await b[0].lease("job", "n2", 60) is True
 
 
+async def test_who_takes_a_lease_is_told_who_has_it(rig):
+    a, b = await rig.node(), await rig.node()
+    assert await a[0].take("job", "n1", 60) == "n1"
+    assert await b[0].take("job", "n2", 60) == "n1"
+    assert await b[0].lease("job", "n2", 60) is False
+    assert await a[0].take("job", "n1", 60) == "n1"
+    assert await a[0].release("job", "n1") is True
+    assert await b[0].take("job", "n2", 60) == "n2"
+    assert await a[0].lease("job", "n1", 60) is False
+
+
 async def test_a_lease_is_free_when_its_time_is_over(rig):
     a = await rig.node()
     await a[0].lease("job", "n1", 0.02)

@@ -73,14 +73,14 @@ def process(folder):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell, for what it runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def start(*arguments, command=COMMAND, cwd=folder, **environment):
+    def start(*arguments, command=COMMAND, cwd=folder, stderr=subprocess.PIPE, **environment):
         started.append(
             subprocess.Popen(
                 [*command, *arguments],
                 cwd=cwd,
                 env=quiet_environment(**environment),
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 text=True,
             )
         )
@@ -91,7 +91,8 @@ def process(folder):
         each.kill()
         each.wait()
         each.stdout.close()
-        each.stderr.close()
+        if each.stderr is not None:  # else it is a file of the test's
+            each.stderr.close()
 
 
 @pytest.fixture

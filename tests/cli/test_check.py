@@ -14,6 +14,7 @@ COMMANDS = [
     "asyncapi",
     "check",
     "clients",
+    "completion",
     "explain",
     "kick",
     "listen",
@@ -205,8 +206,8 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: asyncapi, check, clients, explain, kick, listen, new, plan, plugins, reference, revoke, routes, "
-            "run, schema, send, token, try, types, unban)"
+            "(known: asyncapi, check, clients, completion, explain, kick, listen, new, plan, plugins, reference, "
+            "revoke, routes, run, schema, send, token, try, types, unban)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
@@ -229,7 +230,7 @@ class TestAbout:
 
     def test_help_lists_every_command_with_a_whole_sentence(self, signalpost):
         text = signalpost("--help").stdout
-        listed = dict(re.findall(r"^  (\w+) +(\w.*)$", text.partition("Commands:\n")[2], re.MULTILINE))
+        listed = dict(re.findall(r"^  ([a-z]+) +([A-Z].*)$", text.partition("Make an app:\n")[2], re.MULTILINE))
         assert sorted(listed) == COMMANDS
         assert all(sentence.endswith(".") and "..." not in sentence for sentence in listed.values())
 

@@ -200,6 +200,23 @@ class TestWhereNothingComes:
             'signalpost: "localhost:8080/rooms/blue" has no scheme; did you mean ws://localhost:8080/rooms/blue?\n'
         )
 
+    @pytest.mark.parametrize(
+        ("address", "url"),
+        [("127.0.0.1", "ws://127.0.0.1:8091"), ("0.0.0.0", "ws://localhost:8091"), ("::1", "ws://[::1]:8091")],
+    )
+    async def test_a_path_alone_is_one_of_the_app_in_this_folder(self, listen, write, address, url):
+        write(f"endpoints: [{{name: live, address: '{address}', port: 8091, protocol: ws}}]")
+        result = await listen("/rooms/blue")
+        meant = f"did you mean {url}/rooms/blue, as routes.yaml here has it?"
+        assert result.stderr == f'signalpost: "/rooms/blue" is a path of a server; {meant}\n'
+
+    @pytest.mark.usefixtures("folder")
+    async def test_a_path_alone_where_there_is_no_app(self, listen):
+        result = await listen("/rooms/blue")
+        assert result.stderr == (
+            'signalpost: "/rooms/blue" has no scheme; did you mean ws://localhost:8080/rooms/blue?\n'
+        )
+
     async def test_a_certificate_that_is_not_trusted(self, listen):
         async with serve("""
             endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: wss, self_signed: true}]

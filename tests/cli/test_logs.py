@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+from functools import partial
 
 import pytest
 from websockets.sync.client import connect
@@ -10,6 +11,8 @@ from websockets.sync.client import connect
 from signalpost.cli import logguard, logs
 from signalpost.cli.logs import LogHandler
 from signalpost.errors import StepFailedError
+from signalpost.foreign import contained
+from signalpost.units import parse_duration
 
 Logger = logging.Logger  # one that no test shares with another
 
@@ -111,6 +114,47 @@ def test_a_traceback_has_its_own_lines_and_what_notes_and_groups_say_stays_in_th
     assert any(line.lstrip(" +|").startswith('File "') for line in lines)
     assert not any(line.strip(" +|").startswith("forged") for line in lines)
     assert sum(r"\nforged" in line for line in lines) >= 4
+
+
+def test_names_of_exceptions_of_functions_and_of_files_end_no_line(logger, output):
+    forged = "\n2026-01-01 00:00:00,000 ERROR forged"
+    named = type(f"Odd{forged}Error", (Exception,), {"__module__": f"m{forged}"})
+    code = compile("def odd():\n    raise error", f"file{forged}", "exec")
+    space = {"error": named("said")}
+    exec(code.replace(co_consts=(code.co_consts[0].replace(co_name=f"odd{forged}"), *code.co_consts[1:])), space)
+    try:
+        space["odd"]()
+    except named:
+        logger.exception("failed")
+    assert [line for line in output.lines if "forged" in line and r"\n2026" not in line] == []
+    assert sum("forged" in line for line in output.lines) == 2
+
+
+def failure_of(function):
+    """Return an exception of a function, with the traceback that the function's caller sees of it."""
+    try:
+        function()
+    except ValueError as error:
+        error.__traceback__ = error.__traceback__.tb_next
+        return error
+
+
+def test_a_traceback_begins_with_the_code_that_was_called(logger, output):
+    def plugin():
+        parse_duration("never")
+
+    group = ExceptionGroup("all", [failure_of(contained(plugin))])
+    group.__cause__ = failure_of(contained(plugin))
+    logger.error("failed", exc_info=group)
+    frames = [line.strip(" |+") for line in output.lines if 'File "' in line]
+    assert [frame.rpartition(" in ")[2] for frame in frames if "foreign.py" in frame] == []
+    assert sum(frame.endswith("in plugin") for frame in frames) == 2
+    assert sum(frame.endswith("in parse_duration") for frame in frames) == 2  # which the plugin called
+
+
+def test_a_traceback_of_our_own_code_alone_is_whole(logger, output):
+    logger.error("failed", exc_info=failure_of(partial(parse_duration, "never")))
+    assert any(line.endswith("in parse_duration") for line in output.lines)
 
 
 def test_a_line_is_cut_and_says_how_long_it_was(logger, output):

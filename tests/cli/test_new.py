@@ -250,6 +250,7 @@ class TestInstalled:
             "RECORD",
             "entry_points.txt",
             "licenses/LICENSE",
+            "licenses/core/signalpost/starters/deploy/seccomp.LICENSE",
         }
 
     def test_the_sdist_makes_the_same_wheel(self, build_package, tmp_path):

@@ -204,6 +204,16 @@ def test_an_address_in_use_is_one_line_that_names_the_place(write, process):
     )
 
 
+def test_who_starts_a_server_twice_is_told_which_process_serves_already(write, run, process):
+    write()
+    first = run()
+    port = first.urls["web"].rpartition(":")[2]
+    failed = process("run", "--port", port)
+    _, err = failed.communicate()
+    assert failed.returncode == 1
+    assert err.endswith(f"choose another port; process {first.process.pid} serves routes.yaml already\n")
+
+
 NEVER_READY = """
     import asyncio, sys
     from signalpost import hookimpl

@@ -15,6 +15,7 @@ HEAVY = {
     "jinja2": "templates",
     "jsonschema": "schemas",
     "jwt": "tokens",
+    "prometheus_client": "metrics",
     "redis": "a backplane",
     "rich": "tables",
     "sanic": "HTTP",

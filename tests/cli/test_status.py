@@ -116,6 +116,16 @@ def test_there_is_no_line_and_no_control_character_where_it_would_do_harm(write,
 
 
 @pytest.mark.slow
+def test_a_log_for_programs_has_no_line_below_it_even_on_a_terminal(write, on_terminal):
+    write("signals: [{path: /}]")
+    terminal = on_terminal("run", LOG_FORMAT="json")
+    terminal.until("Ctrl-C stops")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+    assert b"\x1b" not in terminal.raw
+
+
+@pytest.mark.slow
 def test_without_colours_the_line_has_none(write, on_terminal):
     write("signals: [{path: /}]")
     terminal = on_terminal("run", NO_COLOR="1")
@@ -143,6 +153,20 @@ def test_a_server_in_the_background_leaves_the_last_row_to_the_shell(write, on_t
     terminal.until(lambda lines: not any(IDLE in line for line in lines))
     terminal.press("exit\n")
     terminal.end()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_line_comes_back_with_a_server_that_was_stopped_for_a_while(write, on_terminal):
+    write("signals: [{path: /}]")
+    terminal = on_terminal(command=("bash", "--norc", "--noprofile", "-i"), PS1="$ ")
+    terminal.until("$")
+    terminal.press(f"{sys.executable} -m signalpost run\n")
+    terminal.until(IDLE)
+    terminal.press("\x1a")
+    terminal.until(lambda lines: "Stopped" in lines[-2] and lines[-1] == "$")
+    terminal.press("fg\n")
+    terminal.until(lambda lines: lines[-1] == IDLE)
 
 
 def test_a_pipe_and_a_terminal_have_no_line():

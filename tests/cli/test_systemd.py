@@ -329,6 +329,25 @@ class TestSocketActivation:
         assert page(f"http://127.0.0.1:{port}/more") == "here"
 
     @pytest.mark.slow
+    def test_endpoints_that_a_reload_parts_take_each_its_own_socket(
+        self, write_app, activate, listening, systemd, monkeypatch
+    ):
+        (first, port), (second, port2) = listening(), listening()
+        write_app(port=8090)
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+        server = activate(web=[first], live=[second])
+        systemd.hear()
+        assert page(f"http://127.0.0.1:{port2}") == "here"
+        write_app(endpoints=ENDPOINTS.replace("PORT", "8090", 1).replace("PORT", "8091"))
+        server.send_signal(signal.SIGHUP)
+        systemd.hear()
+        assert systemd.hear()["STATUS"].startswith("reloaded: ")
+        for _ in range(8):  # more than listeners, so that each would have had one
+            assert page(f"http://127.0.0.1:{port}") == "here"
+            with pytest.raises(urllib.error.HTTPError):
+                page(f"http://127.0.0.1:{port2}")
+
+    @pytest.mark.slow
     def test_a_reload_that_leaves_a_socket_without_an_endpoint_is_refused(
         self, write_app, activate, listening, systemd, monkeypatch
     ):

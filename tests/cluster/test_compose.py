@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backplanes"))
 import redisserver
 from rollingrestart import CLUSTER, NODES, ROOT, NodeProcess, Proxy, free_port, make_app, program, wait_until
 
+from signalpost.cli.deploy import Kind, write_deployment
 from signalpost.testing import load_app
 
 COMPOSE = yaml.safe_load((CLUSTER / "compose.yaml").read_text())
@@ -83,6 +84,21 @@ def test_the_network_of_the_compose_file_is_the_one_whose_proxies_are_believed(c
     assert [str(address) for endpoint in config.endpoints for address in endpoint.proxies.networks] == [
         network["subnet"]
     ] * len(config.endpoints)
+
+
+def test_a_node_may_do_as_little_as_a_server_that_is_alone(tmp_path):
+    (tmp_path / "routes.yaml").write_text("endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]")
+    write_deployment(tmp_path, [Kind.DOCKER])
+    alone = yaml.safe_load((tmp_path / "compose.yaml").read_text())["services"]["app"]
+    node = SERVICES["node1"]
+    for key in ("read_only", "tmpfs", "cap_drop", "ulimits"):
+        assert node[key] == alone[key]
+    assert node["security_opt"][0] == alone["security_opt"][0]
+    profiles = [
+        folder / service["security_opt"][1].removeprefix("seccomp=")
+        for folder, service in ((CLUSTER, node), (tmp_path, alone))
+    ]
+    assert profiles[0].read_bytes() == profiles[1].read_bytes()
 
 
 def test_the_image_is_made_of_files_that_are_there_and_that_its_context_has():

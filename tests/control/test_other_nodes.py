@@ -6,6 +6,7 @@ import pytest
 
 from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.cli import moderate
+from signalpost.cli.jobs import show_jobs
 
 TEXT = """
 endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
@@ -55,3 +56,29 @@ async def test_a_command_says_whether_the_other_nodes_know(controlled, capsys, c
         assert told.out == f"{said}\n"
         assert told.err == f"the backplane is away, {while_away}\n"
         backplane.heal()
+
+
+JOBS = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+timers: [{name: tick, every: 0.05s, do: [{set: {ticks: 1}}]}]
+"""
+
+
+async def test_a_node_names_the_one_that_ran_a_job_last(controlled, tmp_path, capsys):
+    shared = MemoryServer()
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    one, other = (controlled(JOBS, folder, backplane=MemoryBackplane(shared)) for folder in folders)
+    async with one as first, other as second:
+        async with asyncio.timeout(20):
+            while True:
+                for app in (first, second):
+                    (job,) = (await app.ask("jobs"))["jobs"]
+                    if job["last"] is not None and "process" in job["last"]["node"]:
+                        assert job["last"]["elsewhere"] is True
+                        assert job["last"]["seconds"] is None
+                        await asyncio.to_thread(show_jobs, app.file, as_json=False)
+                        assert "every 0.05 s, on one node" in capsys.readouterr().out
+                        return
+                await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from signalpost.config.backplanemodel import RunsOn
 from signalpost.jobs.leases import LATE, SKEW
+from signalpost.jobstatus import Taken
 from signalpost.signals.work import Work
 
 BASE = datetime(2025, 6, 1, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -31,16 +32,16 @@ class Shared:
     asked: list[tuple[str, str]] = field(default_factory=list)
     taken: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    def take(self, name: str, owner: str, seconds: float) -> bool | None:
+    def take(self, name: str, owner: str, seconds: float) -> Taken | None:
         now = asyncio.get_running_loop().time()
         self.asked.append((name, owner))
         if self.away:
             return None
         had, until = self.taken.get(name, (owner, now))
         if had != owner and now < until:
-            return False
+            return Taken(False, had)
         self.taken[name] = owner, now + seconds
-        return True
+        return Taken(True)
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Node:
     owner: str
     delays: list[tuple[float, float]] = field(default_factory=list)
 
-    async def take(self, name: str, seconds: float) -> bool | None:
+    async def take(self, name: str, seconds: float) -> Taken | None:
         there, back = self.delays.pop(0) if self.delays else (0.0, 0.0)
         await asyncio.sleep(there)
         taken = self.shared.take(name, self.owner, seconds)
@@ -357,3 +358,17 @@ def test_each_moment_is_run_once_whatever_the_clocks_within_the_bound_and_the_or
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     numbers = range((first - epoch) // step + 1, (last - epoch) // step)
     assert {epoch + step * number for number in numbers} <= runs.keys()
+
+
+async def test_a_node_knows_which_one_ran_a_job_last(node):
+    one, other = node("one"), node("other")
+    first, second = one.runner(one.timer(5)), other.runner(other.timer(5))
+    first.start()
+    second.start()
+    await asyncio.sleep(6)
+    ours, theirs = first.status("tick"), second.status("tick")
+    assert (ours.runs, theirs.runs) == (1, 0)
+    assert (ours.last.elsewhere, ours.last.node) == (False, "")
+    assert (theirs.last.elsewhere, theirs.last.node, theirs.last.seconds) == (True, "one", None)
+    assert theirs.last.at == ours.last.at
+    assert (ours.when, theirs.failed) == ("every 5 s, on one node", 0)

@@ -11,7 +11,8 @@ from signalpost.config.model import TimerTiming
 from signalpost.errors import OperatorError
 from signalpost.events import Shared
 from signalpost.handlers import Handler, HandlerKind
-from signalpost.jobs.runner import JobRunner, JobStatus
+from signalpost.jobs.runner import JobRunner
+from signalpost.jobstatus import JobStatus, LastRun
 from signalpost.plan import Job
 from signalpost.state.state import State
 
@@ -78,10 +79,61 @@ async def test_status_tells_how_each_job_does(world):
         await asyncio.sleep(100)
 
     runner = await world.live(11, world.timer(5, fail_or_wait), world.schedule("0 0 * * *", name="midnight"))
-    assert runner.statuses() == (
-        JobStatus("tick", HandlerKind.TIMER, 2, 1, world.base + timedelta(seconds=15), "ValueError: no boats"),
-        JobStatus("midnight", HandlerKind.SCHEDULE, 0, 0, world.base + timedelta(days=1), None),
+    tick, midnight = runner.statuses()
+    fifth, tenth = (world.base + timedelta(seconds=each) for each in (5, 10))
+    assert tick == JobStatus(
+        "tick",
+        HandlerKind.TIMER,
+        2,
+        1,
+        world.base + timedelta(seconds=15),
+        "ValueError: no boats",
+        when="every 5 s",
+        owner="routes.yaml:14",
+        failed=1,
+        last=LastRun(tenth),
+        last_failed=fifth,
+        longest=tick.longest,
     )
+    assert midnight == JobStatus(
+        "midnight",
+        HandlerKind.SCHEDULE,
+        0,
+        0,
+        world.base + timedelta(days=1),
+        None,
+        when="0 0 * * *",
+        owner="routes.yaml:20",
+    )
+
+
+async def test_status_tells_how_long_the_last_run_took_and_whether_it_failed(world):
+    async def fail_at_first(event):
+        if event.run == 1:
+            raise ValueError("no boats")
+
+    runner = world.runner(world.timer(5, fail_at_first))
+    runner.start()
+    assert runner.status("tick").last is None
+    await asyncio.sleep(6)
+    failed = runner.status("tick")
+    assert (failed.last.error, failed.failed) == ("ValueError: no boats", 1)
+    assert failed.last.seconds == failed.longest > 0
+    await asyncio.sleep(5)
+    done = runner.status("tick")
+    assert (done.last.at, done.last.error) == (world.base + timedelta(seconds=10), None)
+    assert (done.failed, done.last_failed) == (1, failed.last.at)
+    assert done.longest >= failed.longest
+
+
+async def test_a_run_by_hand_is_the_last_one_and_counts_when_it_fails(world):
+    async def fail(_):
+        raise ValueError("no boats")
+
+    runner = await world.live(1, world.timer(5, fail))
+    assert await runner.run("tick")
+    status = runner.status("tick")
+    assert (status.runs, status.failed, status.last.error) == (0, 1, "ValueError: no boats")
 
 
 async def test_an_unknown_job_is_named_with_the_nearest(world):

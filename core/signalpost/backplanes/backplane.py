@@ -235,6 +235,9 @@ class Backplane(Protocol):
     def lease(self, name: str, owner: str, seconds: float) -> Future[bool]:
         """Take a name for some seconds unless another owner has it; whoever has it already extends it."""
 
+    def take(self, name: str, owner: str, seconds: float) -> Future[str]:
+        """Take a name as `lease` does, and return who has it then."""
+
     def release(self, name: str, owner: str) -> Future[bool]:
         """Give a name back, if this owner has it; return whether it had."""
 

@@ -301,6 +301,10 @@ class MemoryBackplane:
         """See `Backplane.lease`."""
         return self._call(partial(self._store.lease, name, owner, seconds))
 
+    def take(self, name: str, owner: str, seconds: float) -> Future[str]:
+        """See `Backplane.take`."""
+        return self._call(partial(self._store.take, name, owner, seconds))
+
     def release(self, name: str, owner: str) -> Future[bool]:
         """See `Backplane.release`."""
         return self._call(partial(self._store.release, name, owner))

@@ -178,6 +178,11 @@ class MemoryStore:
         self._leases[name] = (self.clock() + seconds, owner)
         return True
 
+    def take(self, name: str, owner: str, seconds: float) -> str:
+        """See `Backplane.take`."""
+        self.lease(name, owner, seconds)
+        return self._owner(name) or owner
+
     def release(self, name: str, owner: str) -> bool:
         """See `Backplane.release`."""
         if self._owner(name) != owner:

@@ -9,6 +9,7 @@ import logging
 import random
 from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from signalpost.backplanes import redisreplies as replies
@@ -192,6 +193,11 @@ class RedisBackplane:
     def lease(self, name: str, owner: str, seconds: float) -> Future[bool]:
         """See `Backplane.lease`."""
         return self._run(LEASE, replies.yes, (self._keys.lease(name),), raw(owner), milliseconds(seconds))
+
+    def take(self, name: str, owner: str, seconds: float) -> Future[str]:
+        """See `Backplane.take`."""
+        read = partial(replies.holder, owner)
+        return self._run(LEASE, read, (self._keys.lease(name),), raw(owner), milliseconds(seconds))
 
     def release(self, name: str, owner: str) -> Future[bool]:
         """See `Backplane.release`."""

@@ -84,6 +84,11 @@ def yes(reply: Any) -> bool:
     return bool(reply == 1)
 
 
+def holder(owner: str, reply: Any) -> str:
+    """Return who has a lease that an owner has asked for."""
+    return owner if reply == 1 else text_of(reply)
+
+
 def number(reply: Any) -> int:
     """Return a number as it is."""
     return int(reply)

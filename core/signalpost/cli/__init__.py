@@ -4,8 +4,10 @@ A command imports what it needs when it runs, since imports would take most of t
 """
 
 import gc
+import os
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from http import HTTPMethod
 from pathlib import Path
 from time import time_ns
@@ -36,7 +38,28 @@ METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=Fa
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 CHECK = click.option("--check", is_flag=True, help="Write nothing; the exit code is 1 if the file is another.")
-AS_PERSON = click.option("--as", "person", metavar="PERSON", help="Ask as one of the people in auth, or as guest.")
+
+
+def _proposed(what: str, *arguments: Any) -> Callable[..., list[Any]]:
+    """Return what shell completion calls for a parameter, which reads the file."""
+
+    def propose(ctx: click.Context, _param: click.Parameter, begun: str) -> list[Any]:
+        from signalpost.cli import completion
+
+        return [each for each in getattr(completion, what)(ctx, *arguments) if each.value.startswith(begun)]
+
+    return propose
+
+
+SIGNALS = _proposed("paths", ("signals",))
+PATHS = _proposed("paths", ("signals", "routes"))
+AS_PERSON = click.option(
+    "--as",
+    "person",
+    metavar="PERSON",
+    shell_complete=_proposed("people"),
+    help="Ask as one of the people in auth, or as guest.",
+)
 
 
 HEADER = click.option(
@@ -61,7 +84,12 @@ def cli() -> None:
 @cli.command("run")
 @FILE
 @click.option(
-    "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
+    "--log-level",
+    default="warning",
+    show_default=True,
+    type=click.Choice(LOG_LEVELS),
+    metavar="LEVEL",
+    help="How much to say: debug, info, warning or error.",
 )
 @click.option(
     "--log-format",
@@ -73,20 +101,19 @@ def cli() -> None:
     help="Lines for people, or an object of JSON a line for programs.",
 )
 @click.option("--access-log", is_flag=True, help="Log each handshake and request, without query and body.")
-@click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
-@click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a save reloads.")
+@click.option("--host", type=Address(), help="Listen at this address, whatever FILE says.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Listen at this port instead of the first one in FILE; further ones keep their distance from it.",
+    metavar="PORT",
+    help="The first port to listen at; others of FILE keep their distance.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the first page in a browser.")
 @click.option(
     "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
 )
-@click.option(
-    "--status/--no-status", default=True, help="Whether a terminal has a line about clients, messages and problems."
-)
+@click.option("--status/--no-status", default=True, help="Whether a terminal has a line about clients and messages.")
 def run_command(
     file: str,
     *,
@@ -113,7 +140,8 @@ def run_command(
 
     listening = Listening(host, port)
     options = LogOptions.of(**log)
-    with screen_of_process(wanted=status) as screen, begin_records(options):
+    # A program reads the log, even on a terminal.
+    with screen_of_process(wanted=status and not options.as_json) as screen, begin_records(options):
         plan = load(file, listening, apart=False)
         wishes = Wishes(watch, since, home, listening)
         run_server(plan, options, wishes, show=show, check_sends=check_sends, screen=screen)
@@ -200,9 +228,9 @@ def plan_command(file: str, against: str | None, cluster: bool) -> None:
 
 
 @cli.command("explain")
-@click.argument("path")
+@click.argument("path", shell_complete=PATHS)
 @FILE
-@click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
+@click.option("--method", type=METHOD, metavar="METHOD", help="Only the route that answers this HTTP method.")
 @AS_PERSON
 def explain_command(path: str, file: str, method: str | None, person: str | None) -> None:
     """Show which route or signal takes PATH, and why.
@@ -217,10 +245,15 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
 
 
 @cli.command("try")
-@click.argument("path")
+@click.argument("path", shell_complete=PATHS)
 @click.argument("message", required=False)
 @FILE
-@click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE, if any, as its body.")
+@click.option(
+    "--method",
+    type=METHOD,
+    metavar="METHOD",
+    help="Not a message, but an HTTP request with MESSAGE, if any, as its body.",
+)
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the sender's. May be repeated.")
 @click.option(
     "--client",
@@ -230,7 +263,12 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
     help="Another client: its id, user, path, groups. May be repeated; without it, there is one on PATH, and one not.",
 )
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
-@click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
+@click.option(
+    "--endpoint",
+    metavar="NAME",
+    shell_complete=_proposed("names", "endpoints"),
+    help="The endpoint where all are connected.",
+)
 @AS_PERSON
 @click.option("--call", is_flag=True, help="Call plugins too: they do what they do, and are started before.")
 def try_command(file: str, **asked: Any) -> None:
@@ -430,7 +468,7 @@ RUNNING = click.option(
 @click.argument("client", required=False)
 @RUNNING
 @click.option("--user", metavar="NAME", help="The clients of this user.")
-@click.option("--path", help="The clients on this path.")
+@click.option("--path", shell_complete=SIGNALS, help="The clients on this path.")
 @click.option("--group", metavar="NAME", help="The clients of this group.")
 @click.option("--ban", type=Duration(), help="Let nobody of --user in for so long, such as 1h.")
 @click.option("--reason", metavar="TEXT", help="What they are told.")
@@ -493,7 +531,7 @@ def revoke_command(file: str, *, lift: bool, listed: bool, **what: Any) -> None:
 @cli.command("clients")
 @RUNNING
 @click.option("--user", metavar="NAME", help="Only those of this user.")
-@click.option("--path", help="Only those on this path.")
+@click.option("--path", shell_complete=SIGNALS, help="Only those on this path.")
 @click.option("--group", metavar="NAME", help="Only those of this group.")
 def clients_command(file: str, **whom: str | None) -> None:
     """Show who is connected to the running server."""
@@ -502,22 +540,58 @@ def clients_command(file: str, **whom: str | None) -> None:
     show_clients(file, **whom)
 
 
+@cli.command("jobs")
+@RUNNING
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each job.")
+def jobs_command(file: str, *, as_json: bool) -> None:
+    """Show the jobs of the running server: when each ran last and runs next, how long it took, and what failed.
+
+    Without a server it is shown what the file says of them.
+    """
+    from signalpost.cli.jobs import show_jobs
+
+    show_jobs(file, as_json=as_json)
+
+
 @cli.command("new", cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
+@click.option(
+    "--from",
+    "starter",
+    type=Starter(),
+    shell_complete=_proposed("starters_of"),
+    help="The app to begin with: one of those below.",
+)
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
-def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
+@click.option(
+    "--deploy",
+    "deploy",
+    multiple=True,
+    type=click.Choice(("docker", "systemd", "nginx")),
+    help="Also what runs it there. May be repeated, and FOLDER may be an app that is there already.",
+)
+def new_command(folder: Path, starter: str | None, *, plugin: bool, deploy: tuple[str, ...]) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
-    With --plugin it is a plugin, named after FOLDER.
+    With --plugin it is a plugin, named after FOLDER. With --deploy, an app that is in FOLDER gets the files for its
+    deployment, and nothing else: no file that is there is touched.
     """
     from signalpost.cli.new import DEMO, create_app, create_plugin
 
     if plugin and starter is not None:
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
+    if plugin and deploy:
+        raise click.UsageError("--deploy is for apps, and --plugin makes a plugin: leave one of them out")
+    if deploy and (folder / "routes.yaml").exists():
+        if starter is not None:
+            raise click.UsageError(f"{folder} has an app already, which stays as it is: leave --from out")
+        _deploy(folder, deploy)
+        return
     files, passwords = (create_plugin(folder), {}) if plugin else create_app(folder, starter or DEMO)
     for file in files:
         click.echo(f"  {folder / file}")
+    if deploy:
+        _deploy(folder, deploy)
     if passwords:
         click.echo("\nPasswords, shown only now (secrets.yaml has their hashes):")
         for person, password in passwords.items():
@@ -525,6 +599,20 @@ def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
     here = folder.resolve() == Path.cwd()
     following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
+
+
+def _deploy(folder: Path, kinds: Sequence[str]) -> None:
+    """Write the files of a deployment, and show what became of each."""
+    from signalpost.cli.deploy import Kind, write_deployment
+    from signalpost.cli.output import show_notes
+
+    done = write_deployment(folder, map(Kind, kinds))
+    for file in done.made:
+        click.echo(f"  {folder / file}")
+    for file in done.kept:
+        click.echo(f"  {folder / file}  is there already, and stays as it is")
+    show_notes(done.notes)
+    click.echo("\nEach of these files begins with how it is used.")
 
 
 @cli.command("schema")
@@ -548,6 +636,22 @@ def reference_command() -> None:
     from signalpost.cli.reference import reference as text
 
     click.echo(text(), nl=False)
+
+
+@cli.command("completion")
+@click.argument("shell", required=False, type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str | None) -> None:
+    """Print a script that completes commands and options with Tab.
+
+    It also completes files, paths of signals and routes, names of endpoints, people and starters. SHELL is yours, from
+    the environment, unless you name another. For the shell that runs: eval "$(signalpost completion bash)", in fish
+    signalpost completion fish | source.
+    """
+    from signalpost.cli.completion import script, shell_of
+
+    root = ctx.find_root()
+    click.echo(script(shell or shell_of(dict(os.environ)), root.command, str(root.info_name)))
 
 
 def main() -> None:

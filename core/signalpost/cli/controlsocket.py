@@ -19,6 +19,10 @@ _BACKLOG = 8
 _PIECE = 65_536
 
 
+class NoServerError(OperatorError):
+    """No server runs from a file, or it has no control socket."""
+
+
 class ControlSocket:
     """A control socket that a server listens on. Create one with `open`.
 
@@ -96,7 +100,8 @@ def ask_server(file: str, command: str, **options: object) -> dict[str, object]:
         options: of the command; None is left out.
 
     Raises:
-        OperatorError: no server answers, or it does not do it.
+        NoServerError: no server is there.
+        OperatorError: it does not answer, or does not do it.
     """
     path = socket_path(file)
     try:
@@ -107,7 +112,7 @@ def ask_server(file: str, command: str, **options: object) -> dict[str, object]:
     except OSError as error:
         raise OperatorError(f"{path} cannot be used: {error.strerror or error}") from None
     if asked is None:
-        raise OperatorError(
+        raise NoServerError(
             f"no server runs from {file}, or it has no control socket ({path}); start one with: signalpost run"
         )
     with asked:

@@ -5,10 +5,13 @@ a library. So secrets and what looks like a credential are hidden, control chara
 (``\n``, ``\x1b``, ``\u202e``), and long texts are cut. Both formats of the log write only what has passed here.
 """
 
+import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import signalpost
 from signalpost.cli.redaction import redacted
 from signalpost.cli.secrets import Masked
 from signalpost.foreign import text_of
@@ -19,6 +22,7 @@ LONGEST_LINE = 4_000
 MOST_LINES = 200
 """Lines of a traceback."""
 
+_OWN = str(Path(signalpost.__file__).parent) + os.sep
 # Longer text is not examined: a client's data may be a mebibyte long.
 _LOOKED_AT = 16 * 1024
 # Controls (C0, C1), line ends, marks of direction, lone surrogates, and other invisible characters; joiners and spaces
@@ -59,8 +63,13 @@ class LogGuard:
         return cut(escaped(shown), limit, length=len(text))
 
     def traceback(self, error: BaseException, limit: int = LONGEST_LINE, most: int = MOST_LINES) -> list[str]:
-        """Return the lines of a traceback; the text of an exception stays in the line in which it begins."""
-        text = "".join(traceback.TracebackException.from_exception(error).format())
+        """Return the lines of a traceback; the text of an exception stays in the line in which it begins.
+
+        It begins where signalpost calls other code, such as a plugin: how it came there tells its author nothing.
+        """
+        found = traceback.TracebackException.from_exception(error)
+        _leave_out_callers(found)
+        text = "".join(found.format())
         for said in _said(error):
             text = _on_one_line(text, said)
         return self.lines(text.rstrip("\n"), limit, most)
@@ -80,8 +89,22 @@ class LogGuard:
         return [self.line(each, limit) for each in found]
 
 
+def _leave_out_callers(found: traceback.TracebackException) -> None:
+    """Remove the frames of signalpost before the first one of other code; without other code, all stay."""
+    waiting = [found]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        others = (index for index, frame in enumerate(one.stack) if not frame.filename.startswith(_OWN))
+        del one.stack[: next(others, 0)]
+        waiting += [each for each in (one.__cause__, one.__context__, *(one.exceptions or ())) if each is not None]
+
+
 def _said(error: BaseException) -> Iterator[str]:
-    """Yield the texts of an exception, its causes and its notes, the longest first."""
+    """Yield the texts of an exception, its causes and its notes, and names in its traceback, the longest first."""
     seen: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:
@@ -91,7 +114,7 @@ def _said(error: BaseException) -> Iterator[str]:
         seen[id(one)] = one
         waiting += [each for each in (one.__cause__, one.__context__) if each is not None]
         waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-    texts = [text for one in seen.values() for text in (text_of(one), *_notes_of(one))]
+    texts = [text for one in seen.values() for text in (text_of(one), *_notes_of(one), *_names_of(one))]
     yield from sorted((text for text in texts if isinstance(text, str)), key=len, reverse=True)
 
 
@@ -105,6 +128,13 @@ def _on_one_line(text: str, said: str) -> str:
         return text
     # Of the exceptions of a group, every line has a margin.
     return re.sub(r"\n[ |]*".join(map(re.escape, said.split("\n"))), lambda _: shown, text)
+
+
+def _names_of(error: BaseException) -> Iterator[str]:
+    """Yield the names that a traceback shows of an exception: programs may make classes and code of a client's text."""
+    yield from (type(error).__module__, type(error).__qualname__)
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield from (frame.f_code.co_filename, frame.f_code.co_name)
 
 
 def _notes_of(error: BaseException) -> Sequence[object]:

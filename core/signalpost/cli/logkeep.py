@@ -36,6 +36,11 @@ class LogOptions:
     style: LogFormat = LogFormat.TEXT
     access: bool = False
 
+    @property
+    def as_json(self) -> bool:
+        """Whether lines are objects of JSON."""
+        return self.style is LogFormat.JSON
+
     @classmethod
     def of(cls, log_level: str, log_format: str, *, access_log: bool) -> "LogOptions":
         """Return the options that a command line gives."""
@@ -45,7 +50,7 @@ class LogOptions:
 @contextmanager
 def begin_records(options: LogOptions) -> Iterator[None]:
     """Make records of JSON of all that is said in a block, from the reading of routes.yaml on, if they are wanted."""
-    if options.style is LogFormat.TEXT:
+    if not options.as_json:
         yield
         return
     configure_logging(options, masked_by_command())

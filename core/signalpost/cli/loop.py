@@ -2,7 +2,7 @@
 
 A loop ends if a callback, or a task unknown to the server, raises `SystemExit` or `KeyboardInterrupt`, or calls its
 `stop`. While the server runs neither is meant for it: Ctrl-C and SIGTERM do not raise exceptions
-(`signalpost.cli.run.ProcessSignals`).
+(`signalpost.cli.processsignals.ProcessSignals`).
 """
 
 import asyncio

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from signalpost.cli.appfile import AppFile
 from signalpost.client import ConnectError, State
 from signalpost.client.address import Address, parse_address
 from signalpost.client.room import Room
@@ -18,6 +19,7 @@ from signalpost.errors import OperatorError
 from signalpost.words import printable
 
 _SOON = 1.0
+_FILE = "routes.yaml"
 _STDIN = "-"
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -54,7 +56,9 @@ def room_of(reach: Reach, **settings: Any) -> tuple[Address, Room]:
     try:
         address = parse_address(reach.url)
     except ValueError as error:
-        raise OperatorError(str(error)) from None
+        meant = AppFile.read(_FILE).socket_url(reach.url) if reach.url.startswith("/") else None
+        hint = f'"{reach.url}" is a path of a server; did you mean {meant}, as {_FILE} here has it?'
+        raise OperatorError(hint if meant else str(error)) from None
     settings = {"at": address.at, **settings}
     made = Settings(
         address=address,

@@ -1,26 +1,23 @@
-"""``signalpost run``: a server, a loop, and the signals of the operating system."""
+"""``signalpost run``: a server and its loop, from the start to an orderly stop."""
 
 import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from threading import Event, Thread, main_thread
-from types import FrameType
 from typing import Any
 
 from signalpost.accesslog import log_access
-from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
+from signalpost.cli.blocking import say_what_keeps_the_process, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.controlsocket import ControlSocket
 from signalpost.cli.logkeep import LogOptions, configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
-from signalpost.cli.record import Recorder
+from signalpost.cli.processsignals import ProcessSignals
+from signalpost.cli.record import Recorder, read_record
 from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.saying import say, say_notes
 from signalpost.cli.screen import Screen
@@ -30,6 +27,7 @@ from signalpost.cli.standing import standing
 from signalpost.cli.status import StatusLine
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
+from signalpost.errors import ListenError, OperatorError
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.node import Seams
@@ -43,11 +41,9 @@ from signalpost.words import printable
 _MANY = 10_000  # lists, mappings and other objects that are created before the collector runs
 _SAID_AFTER = 0.5  # seconds of a stop without a message
 _SAID_AGAIN = 5.0  # seconds between two checks of what is left
-_BLOCKED_AFTER = 1.0  # seconds in which any loop finishes a turn
 _MOST_SAID = 5  # items that are waited for, in one line
 _LONGEST = 200  # characters of one: clients choose the paths that they connect to
 _SHUTDOWN = 15.0  # seconds in which plugins are shut down and files written, once all that is waited for has ended
-_KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
 def run_server(
@@ -93,88 +89,6 @@ def calm_collector() -> None:
     gc.set_threshold(_MANY, *gc.get_threshold()[1:])
 
 
-class ProcessSignals:
-    """Ctrl-C and SIGTERM: the first one requests a stop, the second one ends the process. SIGHUP requests a reload.
-
-    SIGHUP also arrives when the terminal of the process is closed. Then it requests a stop, as it would end any other
-    program; a process that must outlive its terminal is started without one, or with nohup.
-
-    The handlers are plain ones, not the loop's: a plugin that blocks the loop must not block these. They remain until
-    the end of the process, since a plugin's thread may delay that after the loop is closed.
-    """
-
-    def __init__(self) -> None:
-        self._told = False
-        self._wake: Callable[[], object] | None = None
-        self._asked = False
-        self._ask: Callable[[], object] | None = None
-        self._has_terminal = _has_terminal()
-        self._awake = Event()  # the loop has seen the stop
-
-    def install(self) -> None:
-        """Install the signal handlers; in the main thread only."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._hang_up)
-
-    def event(self) -> asyncio.Event:
-        """Return the event that is set when the server must stop. Needs a running loop."""
-        event = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def told() -> None:
-            event.set()
-            self._awake.set()
-
-        self._wake = partial(loop.call_soon_threadsafe, told)
-        if self._told:
-            event.set()
-        return event
-
-    def reload_event(self) -> asyncio.Event:
-        """Return the event that is set when a reload is requested. Needs a running loop."""
-        event = asyncio.Event()
-        self._ask = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
-        if self._asked:
-            event.set()
-        return event
-
-    def _hang_up(self, number: int, frame: FrameType | None) -> None:
-        if self._has_terminal and not _has_terminal():
-            self._has_terminal = False  # the kernel and the shell may both send it, which is one stop
-            self._stop(number, frame)
-            return
-        self._asked = True
-        if self._ask is not None:
-            with suppress(RuntimeError):
-                self._ask()
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if self._told:
-            # Not an exception: it would not get through code that does not end.
-            os._exit(_KILLED_BY_SIGNAL + number)
-        self._told = True
-        if self._wake is not None:
-            with suppress(RuntimeError):  # the loop is closed: the stop is under way already
-                self._wake()
-                Thread(target=self._say_if_blocked, daemon=True).start()
-
-    def _say_if_blocked(self) -> None:
-        """Print what blocks the loop, if it does: nothing else can do so then."""
-        if not self._awake.wait(_BLOCKED_AFTER):
-            where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
-            say(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
-
-
-def _has_terminal() -> bool:
-    """Return whether the process has a controlling terminal: a closed one cannot be opened any more."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
 async def serve(
     plan: Plan,
     signals: ProcessSignals,
@@ -199,9 +113,19 @@ async def serve(
     further = () if listening else (str(control),)
     try:
         await _serve(server, Recorder(file), signals, wishes, unit.notifier, show=show, further=further, line=line)
+    except ListenError as error:
+        raise ListenError(f"{error}{_who_serves(file, plan.config.file)}") from None
     finally:
         if isinstance(control, ControlSocket):
             control.remove()
+
+
+def _who_serves(file: str, name: str) -> str:
+    """Return which process serves a file already: it is probably the one that has the port; nothing if none does."""
+    with suppress(OperatorError):
+        if record := read_record(file):
+            return f"; process {record.process} serves {name} already"
+    return ""
 
 
 async def _serve(

@@ -7,6 +7,7 @@ one terminal that can move its cursor, and a person reads it.
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,6 +44,10 @@ class Screen:
                 self._draw()
             else:
                 self._erase()
+
+    def forget(self) -> None:
+        """Draw the line anew when it is shown next, though it is the same: others have written to the terminal."""
+        self._drawn = False  # without the lock, which a thread may hold while a signal is handled
 
     def print(self, stream: TextIO, text: str) -> None:
         """Write a text to a stream of the terminal, above the line."""
@@ -101,16 +106,21 @@ class _Above(StreamProxy):
 
 @contextmanager
 def screen_of_process(*, wanted: bool = True) -> Iterator[Screen | None]:
-    """Have all output of a block go above a line at the bottom; None if there can be none, and then nothing is done."""
+    """Have all output of a block go above a line at the bottom; None if there can be none, and then nothing is done.
+
+    Used in the main thread. The line comes back when the process does, after Ctrl-Z and ``fg``.
+    """
     if not (wanted and has_screen(sys.stdout, sys.stderr, os.environ)):
         yield None
         return
     before = sys.stdout, sys.stderr
     screen = Screen(sys.stderr)
     sys.stdout, sys.stderr = (cast("TextIO", _Above(stream, screen)) for stream in before)
+    continued = signal.signal(signal.SIGCONT, lambda *_: screen.forget())
     try:
         yield screen
     finally:
+        signal.signal(signal.SIGCONT, continued)
         screen.show("")
         sys.stdout, sys.stderr = before
 

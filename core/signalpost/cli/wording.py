@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import cast
 
 from signalpost.config.backplanemodel import RunsOn
 from signalpost.config.model import MessageFormat, StepConfig, TimerTiming
 from signalpost.handlers import Handler
-from signalpost.jobs.moments import next_runs
+from signalpost.jobs.moments import described, next_runs
 from signalpost.plan import Job, Plan, RouteRule
 from signalpost.signals.rule import RELAY, SignalRule
 from signalpost.units import format_duration
@@ -73,11 +74,7 @@ def installed_plugins(plan: Plan) -> Iterator[str]:
 
 def when(job: Job, plan: Plan) -> str:
     """Return when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``, and where if nodes share it."""
-    timing = job.timing
-    where = "" if plan.config.backplane is None else f", on {(timing.on or RunsOn.ONE).value} node"
-    if isinstance(timing, TimerTiming):
-        return f"every {timing.every:g} s{where}"
-    return ", ".join(timing.crons) + (f" {timing.timezone.key}" if timing.timezone is not None else "") + where
+    return described(job.timing, shared=plan.config.backplane is not None)
 
 
 def next_moments(job: Job, plan: Plan, now: datetime, count: int) -> tuple[str, ...]:
@@ -88,10 +85,17 @@ def next_moments(job: Job, plan: Plan, now: datetime, count: int) -> tuple[str, 
     Raises:
         OperatorError: the system's time zone is needed and unknown.
     """
+    moments = known_moments(job, plan, now, count)
+    if moments is None:
+        timing = cast("TimerTiming", job.timing)
+        return ("at the start" if timing.on_start else f"first {timing.every * (timing.skip + 1):g} s after the start",)
+    return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in moments) or ("never again",)
+
+
+def known_moments(job: Job, plan: Plan, now: datetime, count: int) -> tuple[datetime, ...] | None:
+    """Return the next `count` runs of a job; None if they depend on when a server starts. It raises as above."""
     timing = job.timing
     common = plan.config.backplane is not None and timing.on is not RunsOn.EVERY
     if isinstance(timing, TimerTiming) and not common:
-        # A timer counts from the start of the server, which is unknown yet.
-        return ("at the start" if timing.on_start else f"first {timing.every * (timing.skip + 1):g} s after the start",)
-    moments = next_runs(job, now, count, common=common)
-    return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in moments) or ("never again",)
+        return None  # a timer counts from the start of the server, which is unknown yet
+    return tuple(next_runs(job, now, count, common=common))

@@ -17,6 +17,7 @@ def add_parts(cluster: Cluster, digest: Callable[[Plan], Awaitable[Mapping[str, 
         digest: see `Roster`.
     """
     peers = Peers()
+    cluster.leases.named = peers.name
     crowd = Crowd(cluster, peers.meet)
     roster = Roster(cluster, crowd, peers, digest)
     crowd.unknown = roster.reap_unknown

@@ -124,7 +124,8 @@ class Peers:
 
     def name(self, tag: str) -> str:
         """Return what people call a node."""
-        record = self._peers[tag].record
+        peer = self._peers.get(tag)
+        record = None if peer is None else peer.record
         if record is None:
             return tag
         read = read_record(record)

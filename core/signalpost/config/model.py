@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.config.apimodel import ApiConfig
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
 from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
 from signalpost.config.monitormodel import MonitorConfig
@@ -750,6 +751,7 @@ class ServerConfig:
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
         monitor: where the server is watched; None is nowhere, and nothing is counted.
+        api: where other programs ask the server; None is nowhere.
     """
 
     file: str
@@ -776,6 +778,7 @@ class ServerConfig:
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
     monitor: MonitorConfig | None = None
+    api: ApiConfig | None = None
 
     @property
     def counts(self) -> bool:

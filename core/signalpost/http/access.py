@@ -6,6 +6,7 @@ from sanic.request import Request
 
 from signalpost.accesslog import Access, AccessLog
 from signalpost.auth.identity import GUEST
+from signalpost.edge.forwarded import peer_of
 from signalpost.http.router import is_handshake_meant
 from signalpost.logsubject import Subject
 from signalpost.signals.admission import Accept
@@ -15,10 +16,11 @@ _NO_METHOD = "NONE"  # of the stand-in for a request that could not be read
 HANDSHAKE, REQUEST = "handshake", "request"
 
 
-def note_answer(access: AccessLog, request: Request[Any, Any] | None, status: int, seconds: float | None) -> None:
-    """Log the answer to a request."""
-    if request is None or request.method == _NO_METHOD:
-        address = "" if request is None else request.ip
+def note_answer(access: AccessLog, request: Request[Any, Any], status: int, seconds: float | None) -> None:
+    """Log the answer to a request, or to what could not be read as one."""
+    if request.method == _NO_METHOD:
+        transport: Any = request.transport  # none, if the client has gone
+        address = "" if transport is None else peer_of(transport)[0]
         access(Access(REQUEST, "", status, None, address), Subject())
         return
     headers = request.headers

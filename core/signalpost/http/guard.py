@@ -19,6 +19,7 @@ from signalpost.config.model import SAFE_METHODS, EndpointConfig
 from signalpost.edge.forwarded import PublicView, public_of
 from signalpost.edge.limiter import Limiter
 from signalpost.http.remedies import let_in_origin, shown
+from signalpost.logsubject import about_path
 from signalpost.logthrottle import LineTally, Tally
 from signalpost.signals.admission import IdentityRejection
 from signalpost.websocket.crosssite import Site, may_come, origins_of, sites_of
@@ -65,7 +66,8 @@ class RejectionLog:
         """Log that a request of a foreign page was rejected; at most a few lines per second."""
         page = f"a page of {shown(origin)}" if origin else "a page of another site"
         end = f"; {remedy}" if remedy else ""
-        self._tell(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
+        line = f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}"
+        self._tell(0, line, request.path)
 
     def handshake(self, request: Request, refusal: HandshakeRejection, where: str, remedy: str) -> None:
         """Log that a handshake was rejected; at most a few lines per second for each status."""
@@ -77,12 +79,12 @@ class RejectionLog:
         if isinstance(refusal, IdentityRejection) and refusal.told:
             why += f": {refusal.told}"
         line = f"{where}: a WebSocket at {shown(request.path)}{page} was refused ({refusal.status}{why}){end}"
-        self._tell(refusal.status, line)
+        self._tell(refusal.status, line, request.path)
 
-    def _tell(self, kind: int, line: str) -> None:
+    def _tell(self, kind: int, line: str, path: str) -> None:
         if kind not in self._refusals:
             self._refusals[kind] = LineTally(LOG.warning, self._call_later)
-        self._refusals[kind].add(line)
+        self._refusals[kind].add(line, extra=about_path(path))
 
     def _tell_further(self, count: int) -> None:
         LOG.warning("not answered by further names (421): %d; %s", count, self._last)

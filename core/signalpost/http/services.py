@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sanic.response import HTTPResponse
+
 from signalpost.auth.identity import Identity
 from signalpost.auth.revocations import Refusal
 from signalpost.config.model import EndpointConfig
@@ -13,6 +15,7 @@ from signalpost.edge.limiter import Limiter
 from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
+from signalpost.http.request import WebRequest
 from signalpost.http.restraint import Restraint
 from signalpost.plugins.identification import Identification
 from signalpost.signals.broadcast import Sender
@@ -30,6 +33,22 @@ class Shown(NamedTuple):
 
 Page = Callable[[str], Awaitable[Shown]]
 """Returns what a page shows; its argument is the header Accept of the request, empty without one."""
+
+
+class OwnRoute(NamedTuple):
+    """A route of the server itself.
+
+    Attributes:
+        path: without parameters.
+        method: of HTTP.
+        answer: returns the response to a request.
+        sends: whether its requests wait for clients that cannot read as fast as is sent.
+    """
+
+    path: str
+    method: str
+    answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
+    sends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,7 @@ class RouteServices:
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
         pages: of the server itself at this endpoint, by path.
+        own: routes of the server itself at this endpoint.
     """
 
     shared: Shared
@@ -83,3 +103,4 @@ class RouteServices:
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
     pages: Mapping[str, Page] = field(default_factory=dict)
+    own: Sequence[OwnRoute] = ()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from signalpost.jobstatus import Taken
+
 LOG = logging.getLogger(__name__)
 
 SKEW = 60.0
@@ -27,7 +29,7 @@ LEASE = SKEW + LATE + 1.0
 class Leases(Protocol):
     """Names that nodes take, each for some time."""
 
-    async def take(self, name: str, seconds: float) -> bool | None:
+    async def take(self, name: str, seconds: float) -> Taken | None:
         """Take a name for this node.
 
         It raises nothing. While the backplane is away it waits, as long as the node is patient.
@@ -37,8 +39,7 @@ class Leases(Protocol):
             seconds: for which it is taken.
 
         Returns:
-            True: it is ours, by now or already. False: another node has it. None: the backplane is away, so nobody can
-            tell.
+            Who has it by now; None: the backplane is away, so nobody can tell.
         """
 
 
@@ -55,7 +56,7 @@ class Claims:
         self._wall = wall
         self._left_out = 0  # runs since the backplane is away
 
-    async def run(self, name: str, shown: str, due: datetime) -> bool | None:
+    async def run(self, name: str, shown: str, due: datetime) -> Taken | None:
         """Claim the run of a job at a moment.
 
         Args:
@@ -64,20 +65,20 @@ class Claims:
             due: the moment.
 
         Returns:
-            True: it is ours. False: another node has it. None: nobody can tell, which is logged.
+            Who has it. None: nobody can tell, which is logged.
         """
         if self._is_late(shown, due):
             return None
         taken = await self._take(f"job:{name}:{due.astimezone(UTC).isoformat()}", LEASE, shown)
-        if taken and self._is_late(shown, due):  # it waited so long that an earlier lease may be over
-            return None
+        if taken is not None and taken.ours and self._is_late(shown, due):
+            return None  # it waited so long that an earlier lease may be over
         return taken
 
-    async def first_run(self, name: str, shown: str) -> bool | None:
+    async def first_run(self, name: str, shown: str) -> Taken | None:
         """Claim the run of a job at the start, which has no moment that other nodes know; see `run`."""
         return await self._take(f"job:{name}:start", SKEW, shown)
 
-    async def _take(self, name: str, seconds: float, shown: str) -> bool | None:
+    async def _take(self, name: str, seconds: float, shown: str) -> Taken | None:
         taken = await self._leases.take(name, seconds)
         if taken is None:
             if not self._left_out:

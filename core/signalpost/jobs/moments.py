@@ -9,12 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from signalpost.config.model import TimerTiming
+from signalpost.config.backplanemodel import RunsOn
+from signalpost.config.model import TimerTiming, Timing
 from signalpost.cron import Cron, system_zone
 from signalpost.plan.plan import Job
 
 _INSTANT = timedelta.resolution
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def described(timing: Timing, *, shared: bool) -> str:
+    """Return when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``; and where, if nodes share it."""
+    where = f", on {(timing.on or RunsOn.ONE).value} node" if shared else ""
+    if isinstance(timing, TimerTiming):
+        return f"every {timing.every:g} s{where}"
+    return ", ".join(timing.crons) + (f" {timing.timezone.key}" if timing.timezone is not None else "") + where
 
 
 @dataclass(frozen=True, slots=True)

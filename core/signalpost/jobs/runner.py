@@ -3,18 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
 from signalpost.config.backplanemodel import RunsOn
 from signalpost.cron import system_zone
 from signalpost.events import Broadcast, Shared
-from signalpost.handlers import HandlerKind
 from signalpost.jobs.leases import Claims, Leases
-from signalpost.jobs.moments import moments_of
+from signalpost.jobs.moments import described, moments_of
 from signalpost.jobs.scheduler import Clock, JobScheduler
 from signalpost.jobs.series import Series
+from signalpost.jobstatus import JobStatus
 from signalpost.observe import Observer
 from signalpost.plan import Job
 from signalpost.signals.work import Work
@@ -26,28 +25,6 @@ GRACE = 5.0
 """Seconds in which runs may finish when the server stops."""
 
 _CANCEL_GRACE = 1.0  # seconds in which a cancelled run may clean up
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """The status of a job.
-
-    Attributes:
-        kind: timer or schedule.
-        runs: how many have begun, without those started by hand.
-        running: how many are under way.
-        next_run: aware; None if there is none, or the server does not run.
-        last_error: the error of the last failed run; one line.
-        paused: whether no runs begin for now.
-    """
-
-    name: str
-    kind: HandlerKind
-    runs: int
-    running: int
-    next_run: datetime | None
-    last_error: str | None
-    paused: bool = False
 
 
 class JobRunner:
@@ -205,10 +182,16 @@ class JobRunner:
         return JobStatus(
             name=name,
             kind=series.job.kind,
+            when=described(series.job.timing, shared=self._claims is not None),
+            owner=series.job.owner,
             runs=series.begun,
             running=len(series.running),
+            failed=series.failed,
+            longest=series.longest,
+            last=series.last,
             next_run=None if due is None else series.moments.shown(due),
             last_error=series.last_error,
+            last_failed=series.last_failed,
             paused=series.paused,
         )
 

@@ -17,6 +17,7 @@ from signalpost.foreign import is_cancelled, named, original, overran
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.leases import SKEW, Claims
 from signalpost.jobs.moments import Moments, TimerMoments
+from signalpost.jobstatus import LastRun, Taken
 from signalpost.observe import Observer
 from signalpost.plan import Job
 from signalpost.signals.work import Work
@@ -44,7 +45,11 @@ class Series:
         begun: how many runs of the series have begun here, without those started by hand.
         elsewhere: how many other nodes have begun while the series was here.
         running: the runs under way, including those started by hand.
+        last: the last run that has begun, here or elsewhere.
+        longest: seconds of the longest run that has ended.
+        failed: how many have failed.
         last_error: the error of the last failed run; one line.
+        last_failed: when that run fell due.
         work: of the job's plan.
         paused: whether runs that fall due are skipped.
     """
@@ -69,7 +74,11 @@ class Series:
         self._claiming = 0  # runs of which it is not known yet whose they are
         self.paused = False
         self.running: set[asyncio.Task[None]] = set()
+        self.last: LastRun | None = None
+        self.longest: float | None = None
+        self.failed = 0
         self.last_error: str | None = None
+        self.last_failed: datetime | None = None
         self._began = _LONG_AGO  # when the last run fell due
         self._is_told = False  # whether the warning was logged
         self._shared = shared
@@ -125,21 +134,24 @@ class Series:
         self.begun += 1
         self._began, self._is_told = due, False
 
-    def _claim(self, due: datetime, claim: Callable[[], Awaitable[bool | None]]) -> None:
+    def _claim(self, due: datetime, claim: Callable[[], Awaitable[Taken | None]]) -> None:
         """Start the run if the claim is granted; until then it counts as under way, so that a stop waits for it."""
         self._claiming += 1
         self._spawn(self._run_if_ours(due, claim))
 
-    async def _run_if_ours(self, due: datetime, claim: Callable[[], Awaitable[bool | None]]) -> None:
+    async def _run_if_ours(self, due: datetime, claim: Callable[[], Awaitable[Taken | None]]) -> None:
         try:
-            granted = await claim()
+            taken = await claim()
         finally:
             self._claiming -= 1
-        if granted:
+        if taken is None:
+            return
+        if taken.ours:
             self._note_begin(due)
             await self._run(self._event(self.begun + self.elsewhere, due))
-        elif granted is False:
+        else:
             self.elsewhere += 1
+            self.last = LastRun(self.moments.shown(due), elsewhere=True, node=taken.holder)
 
     def invoke(self, now: datetime) -> asyncio.Task[None] | None:
         """Start a run outside of the series; return None if the series is full."""
@@ -186,12 +198,18 @@ class Series:
         return task
 
     async def _run(self, event: TickEvent) -> None:
-        if self.observer is None:
-            await self._attempt(event)
-            return
+        run = self.last = LastRun(event.due)
         begun = perf_counter()
         failed = not await self._attempt(event)
-        self.observer.job_ran(self.job.name, perf_counter() - begun, failed=failed)
+        seconds = perf_counter() - begun
+        self.longest = max(seconds, self.longest or 0.0)
+        if failed:
+            self.failed += 1
+            self.last_failed = event.due
+        if self.last is run:  # else a later one has begun
+            self.last = replace(run, seconds=seconds, error=self.last_error if failed else None)
+        if self.observer is not None:
+            self.observer.job_ran(self.job.name, seconds, failed=failed)
 
     async def _attempt(self, event: TickEvent) -> bool:
         """Execute a run; return whether it ended without a failure, and report a failure."""

@@ -134,14 +134,16 @@ def bind_ports(
     ports: list[Port] = []
     try:
         for key, group in shared.items():
-            names = [endpoint.name for endpoint in group if endpoint.name in passed]
-            where = (_PASSED, names[0]) if names else key
             place = source.place(group[0].keys)
-            had = before.get(where, ())
-            socks = _take(passed, names, group[0], place) if names and not had else None
-            if socks is None:
-                socks = _sockets(had, group[0], place, (ports, held))
-            ports += (_port(sock, group, source, where, passed=bool(names)) for sock in socks)
+            names = [endpoint.name for endpoint in group if endpoint.name in passed]
+            keys: list[PortKey] = [(_PASSED, name) for name in names]
+            for where in keys or [key]:
+                had = before.get(where, ())
+                if names and not had:
+                    socks = _take(passed, str(where[1]), group[0], place)
+                else:
+                    socks = _sockets(had, group[0], place, (ports, held))
+                ports += (_port(sock, group, source, where, passed=bool(names)) for sock in socks)
     except ListenError as error:
         close_new(ports, held)
         raise ListenError(source.masked(str(error))) from None
@@ -164,10 +166,10 @@ def _port(
     return Port(sock, endpoints, places[0], key, file_identity(path) if path else None, places, passed)
 
 
-def _take(passed: PassedSockets, names: Sequence[str], endpoint: EndpointConfig, place: str) -> list[socket.socket]:
-    """Return the sockets that are passed for a group of endpoints."""
+def _take(passed: PassedSockets, name: str, endpoint: EndpointConfig, place: str) -> list[socket.socket]:
+    """Return the sockets that are passed by a name, for an endpoint of it and those that share its port."""
     try:
-        return [sock for name in names for sock in passed.take(name, unix=bool(endpoint.socket))]
+        return passed.take(name, unix=bool(endpoint.socket))
     except ListenError as error:
         raise ListenError(f"{place}: endpoint {endpoint.name}: {error}") from None
 
