@@ -314,8 +314,7 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
-            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
-            own=self._own_routes(plan, port),
+            own=(*self._monitor.routes(plan.config.monitor, endpoint.name), *self._own_routes(plan, port)),
         )
 
     def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:

@@ -105,7 +105,8 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     limits = read_limits(root, signals)
     backplane = read_backplane(root)
     check_beside(root, history, auth)
-    monitor = read_monitor(root, endpoints, routes)
+    api = read_api(root, endpoints, routes, auth)
+    monitor = read_monitor(root, endpoints, routes, api)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -138,7 +139,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
         monitor=monitor,
-        api=read_api(root, endpoints, routes, auth),
+        api=api,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
+from signalpost.config.apimodel import ApiConfig
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.feedurl import is_loopback
 from signalpost.config.model import EndpointConfig, RouteConfig, ServerConfig
@@ -18,7 +19,9 @@ _PACKAGE = "prometheus_client"
 _INSTALL = "pip install 'signalpost[metrics]'"
 
 
-def read_monitor(root: Section, endpoints: Endpoints, routes: Sequence[RouteConfig]) -> MonitorConfig | None:
+def read_monitor(
+    root: Section, endpoints: Endpoints, routes: Sequence[RouteConfig], api: ApiConfig | None = None
+) -> MonitorConfig | None:
     """Read the key ``monitor``. Without it, nothing is counted."""
     section = root.section(_KEY)
     if section is None:
@@ -29,6 +32,7 @@ def read_monitor(root: Section, endpoints: Endpoints, routes: Sequence[RouteConf
     if set(section.data) == {"endpoint"}:
         section.problem(None, "this shows nothing; add metrics: /metrics, or health: /health", of_key=True)
     _check_paths(section, config, routes)
+    _check_api(section, config, api)
     return config
 
 
@@ -83,6 +87,17 @@ def _check_paths(section: Section, config: MonitorConfig, routes: Sequence[Route
                 section.problem(str(name), f"GET {path} is taken by {what} at {place}")
                 break
             taken[page.endpoint, identity] = section.place(str(name))
+
+
+def _check_api(section: Section, config: MonitorConfig, api: ApiConfig | None) -> None:
+    """Report a page below the path of the API."""
+    prefix = () if api is None else PathPattern.parse(api.path).segments
+    for page in config.pages:
+        if api is not None and page.endpoint in api.endpoints:
+            below = PathPattern.parse(page.path).segments[: len(prefix)] == prefix
+            if below:
+                text = f"{page.path} is where the API answers: give this page another path"
+                section.problem(str(page.keys[-1]), text)
 
 
 def _serves(route: RouteConfig, identity: str, endpoint: str) -> bool:

@@ -22,7 +22,7 @@ from signalpost.http.own import own_endpoint
 from signalpost.http.request import WebRequest
 from signalpost.http.router import RouteTable, sanic_path
 from signalpost.http.routerate import counter_of
-from signalpost.http.routes import endpoint_of, page_endpoint, whereabouts_endpoint
+from signalpost.http.routes import endpoint_of, whereabouts_endpoint
 from signalpost.http.services import RouteServices
 from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
@@ -173,13 +173,6 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_work=rule.work,
             ctx_counter=None if counter is None or counter.per_user else counter,
         )
-    taken = {rule.config.path.identity(ignore_case=False) for rule in rules if "GET" in rule.config.methods}
-    for number, (path, page) in enumerate(services.pages.items()):
-        pattern = PathPattern.parse(path)
-        if pattern.identity(ignore_case=False) in taken:  # by a plugin: of routes.yaml, that is a problem
-            LOG.error("the server's own page %s is not there: a plugin's route has its path", path)
-        else:
-            app.add_route(page_endpoint(page), sanic_path(pattern), ["GET"], name=f"page-{number}", **_OPTIONS)
     _add_own(app, rules, services)
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
