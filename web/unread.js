@@ -13,7 +13,7 @@ export class Unread {
   #catchingUp = false; // more is to come of what is new already
   #seen = false; // the mark has been in view
   #behindTab = 0; // came while the tab was hidden
-  #shown = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#markSeen());
+  #shown = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && !this.#catchingUp && this.#markSeen());
 
   constructor(view) {
     this.#view = view;
@@ -40,8 +40,7 @@ export class Unread {
       this.#seen = false;
       this.#count = 0;
       item.before(this.#mark);
-      this.#shown.unobserve(this.#mark); // it tells of an element once, and then of changes
-      this.#shown.observe(this.#mark);
+      this.#watchMark();
     }
     this.#count += 1;
     const words = countNew(this.#count);
@@ -52,9 +51,11 @@ export class Unread {
     this.#button.hidden = false;
   }
 
-  /** What was said while the page was away is counted together, however many frames it takes to come. */
+  /** What was said while the page was away is counted together, however many frames it takes to come; whether its mark
+   *  is in view is asked when all is there, which may have moved it. */
   set catchingUp(catchingUp) {
     this.#catchingUp = catchingUp;
+    if (!catchingUp && this.#mark.isConnected && !this.#seen) this.#watchMark();
   }
 
   /** What comes from now on is seen as it comes, if the reader is there to see it. */
@@ -77,6 +78,13 @@ export class Unread {
     else this.#view.follow();
     document.getElementById("log").focus({ preventScroll: true }); // the button is about to vanish
     this.#markSeen();
+  }
+
+  /** The observer tells of an element once, and then of changes; what it saw before this is of no interest. */
+  #watchMark() {
+    this.#shown.takeRecords();
+    this.#shown.unobserve(this.#mark);
+    this.#shown.observe(this.#mark);
   }
 
   #markSeen() {

@@ -19,6 +19,7 @@ from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
 from signalpost.logsubject import about_path
 from signalpost.logthrottle import LineTally, call_later
+from signalpost.observe import Observer
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
 from signalpost.signals.admission import (
@@ -73,6 +74,7 @@ class Admitter:
         waiting: clients that wait for a decision.
         failures: the log of expressions in ``may`` that failed.
         tag: begins the ids of clients, so that other nodes know where they are; empty without other nodes.
+        observer: notified of who clients are found to be; None for no observer.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Admitter:
         self.patience = 0.0
         self.waiting = 0
         self.tag = ""
+        self.observer: Observer | None = None
         self.failures = LineTally(_log_failure, call_later)
         self._hooks = tuple(hooks)
         self._shared = shared
@@ -111,11 +114,11 @@ class Admitter:
             try:
                 found = identification.identify(request.handshake)
             except (UnauthorizedError, NotReadyError, UndecidedError) as error:
-                raise _refusal(error) from None
+                raise self._refusal(error) from None
             if not isinstance(found, Identified):
                 decision = partial(self._identify_later, request, found, visits=visits)
                 return Deferred(partial(self._in_time, request, decision, visits=visits))
-            request = _identified(request, found)
+            request = self._identified(request, found)
         accept = self._accepted(request, resolved)
         self._judge(accept, visits=visits)
         return self._ask(accept, self._hooks, visits=visits)
@@ -142,7 +145,7 @@ class Admitter:
         return accept
 
     async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified], *, visits: bool) -> Accept:
-        known = _identified(request, await found)
+        known = self._identified(request, await found)
         accept = self._accepted(known, self._resolve(known))
         self._judge(accept, visits=visits)  # so that no hook is asked in vain
         asked = self._ask(accept, self._hooks, visits=visits)
@@ -181,7 +184,7 @@ class Admitter:
             )
             rejection = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")
         except (UnauthorizedError, NotReadyError, UndecidedError) as error:
-            rejection = _refusal(error)
+            rejection = self._refusal(error)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             rejection = _failed(error)
         else:
@@ -267,9 +270,25 @@ class Admitter:
             raise UnauthorizedError("this server asks nobody who they are")
         return identification.renew(token)
 
+    def _identified(self, request: ConnectRequest, found: Identified) -> ConnectRequest:
+        if self.observer is not None:
+            identity = found.identity
+            self.observer.identified("program" if identity.program else "guest" if identity.is_guest else "user")
+        return ConnectRequest(request.endpoint, request.path, request.handshake, found.identity, found.fault)
 
-def _identified(request: ConnectRequest, found: Identified) -> ConnectRequest:
-    return ConnectRequest(request.endpoint, request.path, request.handshake, found.identity, found.fault)
+    def _refusal(self, error: UnauthorizedError | NotReadyError | UndecidedError) -> HandshakeRejection:
+        rejection: HandshakeRejection
+        if isinstance(error, UnauthorizedError):
+            outcome, rejection = "refused", unauthorized(str(error))
+        elif isinstance(error, NotReadyError):
+            text = "The server does not have its keys yet; try again in a while."
+            outcome, rejection = "no-keys", HandshakeRejection(503, text, _LATER)
+        else:  # which has been logged
+            outcome = "undecided"
+            rejection = HandshakeRejection(500, "The server could not find out who this client is.")
+        if self.observer is not None:
+            self.observer.identified(outcome)
+        return rejection
 
 
 def _asked(
@@ -287,14 +306,6 @@ def _failed(error: Exception) -> HandshakeRejection:
         return error
     LOG.error("an admission hook failed, so the client was rejected", exc_info=original(error))
     return HandshakeRejection(500, "The server could not decide whether to let this client in.")
-
-
-def _refusal(error: UnauthorizedError | NotReadyError | UndecidedError) -> HandshakeRejection:
-    if isinstance(error, UnauthorizedError):
-        return unauthorized(str(error))
-    if isinstance(error, NotReadyError):
-        return HandshakeRejection(503, "The server does not have its keys yet; try again in a while.", _LATER)
-    return HandshakeRejection(500, "The server could not find out who this client is.")  # and has logged why
 
 
 def _log_failure(line: str) -> None:

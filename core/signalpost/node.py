@@ -203,6 +203,7 @@ class Node:
         self.shared.services.moderator = self.moderation
         self.grouping = Grouping(hub)
         self.admitter = Admitter(seams.admission, self.shared, self.moderation, self.limiter)
+        self.admitter.observer = seams.observer
         if (writer := writer_of(state)) is not None:
             self.moderation.revocations.keep(writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
@@ -522,6 +523,7 @@ class Node:
     def observe(self, observer: Observer | None) -> None:
         """Notify another observer from now on; of messages and publications, the program's is still notified."""
         self.observer = self.hub.observer = self.limiter.observer = self.moderation.observer = observer
+        self.admitter.observer = observer
 
     def signals(self) -> tuple[SignalView, ...]:
         """Return what each signal does, for tables and charts: rates are the differences of two answers.

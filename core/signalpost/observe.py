@@ -18,6 +18,14 @@ class Observer:
     def rejected(self, endpoint: str, status: int) -> None:
         """Called when a handshake has been answered with an HTTP status instead."""
 
+    def identified(self, outcome: str) -> None:
+        """Called when it was asked who a client is that comes, where anything can tell.
+
+        Args:
+            outcome: ``user``, ``guest`` or ``program``; ``refused`` for what is shown and not good; ``no-keys``, as
+                those of tokens have not come yet; ``undecided``, as a plugin failed.
+        """
+
     def limited(self, limit: str, endpoint: str) -> None:
         """Called when something was answered with 429 for a limit of an address, a user or a route.
 
@@ -84,6 +92,10 @@ class DebugLog(Observer):
     def rejected(self, endpoint: str, status: int) -> None:
         """See `Observer.rejected`."""
         LOG.debug("a handshake at endpoint %s was answered with %d", endpoint, status)
+
+    def identified(self, outcome: str) -> None:
+        """See `Observer.identified`."""
+        LOG.debug("it was asked who a client is: %s", outcome)
 
     def limited(self, limit: str, endpoint: str) -> None:
         """See `Observer.limited`."""

@@ -34,7 +34,7 @@ from signalpost.history.keeper import KeptHistory
 from signalpost.http.intake import Intake
 from signalpost.http.private import Private
 from signalpost.http.restraint import Restraint
-from signalpost.http.services import GuardedPage, OwnRoute, RouteServices
+from signalpost.http.services import OwnRoute, RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
@@ -318,13 +318,15 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
-            own=self._own_routes(plan, port),
-            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
-            guarded=self._console_pages(plan, endpoint.name),
+            own=(
+                *self._monitor.routes(plan.config.monitor, endpoint.name),
+                *self._console_routes(plan, endpoint.name),
+                *self._own_routes(plan, port),
+            ),
         )
 
-    def _console_pages(self, plan: Plan, endpoint: str) -> Sequence[GuardedPage]:
-        """Return the pages of the console, if an endpoint serves it."""
+    def _console_routes(self, plan: Plan, endpoint: str) -> Sequence[OwnRoute]:
+        """Return the routes of the console, if an endpoint serves it."""
         monitor = plan.config.monitor
         if monitor is None or monitor.console is None or monitor.console.endpoint != endpoint:
             return ()
@@ -332,8 +334,8 @@ class Server:
 
         if self._console is None:
             self._console = Console(self._operator, self._reloads)
-        pages: Sequence[GuardedPage] = self._console.pages(plan, monitor.console)
-        return pages
+        routes: Sequence[OwnRoute] = self._console.routes(plan, monitor.console)
+        return routes
 
     def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:
         """Return the routes of the API, if a port serves it."""

@@ -71,6 +71,6 @@ async def test_white_box_a_server_that_stops_is_not_ready():
     async with serve(APP) as app:
         stopping = asyncio.create_task(app.server.stop())
         await asyncio.sleep(0)
-        shown = await app.server._monitor.ready("")
+        shown = await app.server._monitor.ready(None)
         await stopping
     assert (shown.status, shown.body) == (503, b'{"status":"unavailable","reasons":["the server stops"]}')

@@ -4,9 +4,11 @@ import asyncio
 import shutil
 
 import httpx
+import jwt
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from websockets.exceptions import InvalidStatus
 
 from signalpost.backplanes.memory import MemoryBackplane, MemoryServer
 from signalpost.delivery.broker import LocalBroker
@@ -133,6 +135,33 @@ async def test_clients_that_have_gone_or_were_refused_are_counted():
         assert of(found, "handshakes_total", outcome="404") == 1
         assert of(found, "disconnects_total", code="1000") == 1
         assert not [key for key in found if key[0] == "signalpost_clients"]
+
+
+AUTH = """
+auth:
+  tokens: {keys: {secret: "0123456789abcdef0123456789abcdef"}, algorithms: [HS256], issuer: me, audience: you}
+  keys: {shop: {key: "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk", may: [publish]}}
+undeclared: refuse
+"""
+
+
+async def test_who_clients_are_found_to_be_is_counted():
+    claims = {"sub": "ann", "iss": "me", "aud": "you", "exp": 4102444800}
+    good = jwt.encode(claims, "0123456789abcdef0123456789abcdef", algorithm="HS256")
+    text = APP.replace("{path: /echo,", "{path: /echo, may: {connect: anyone},") + AUTH
+    async with serve(text) as app:
+        async with app.connect("/echo", additional_headers={"authorization": f"Bearer {good}"}), app.connect("/echo"):
+            pass
+        with pytest.raises(InvalidStatus):
+            async with app.connect("/echo", additional_headers={"authorization": f"Bearer {good}x"}):
+                pass
+        found = await scrape(app)
+    assert {key[1][1]: value for key, value in found.items() if key[0] == "signalpost_auth_total"} == {
+        "user": 1,
+        "guest": 1,
+        "refused": 1,
+    }
+    assert of(found, "handshakes_total", outcome="401") == 1
 
 
 async def test_a_client_that_comes_back_is_counted_with_what_it_had_missed():

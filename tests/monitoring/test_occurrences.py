@@ -17,6 +17,7 @@ class Hearing(Observer):
 CALLS = {
     "connected": ("id", "/chat"),
     "rejected": ("live", 403),
+    "identified": ("user",),
     "limited": ("handshakes", "live"),
     "disconnected": ("id", "/chat", 1000),
     "dropped": ("id", "/chat", 4008),
@@ -41,6 +42,7 @@ def test_everything_is_counted_and_passed_on():
     # Each message and publication reaches the program's observer by a shorter way.
     assert {name for name in vars(Observer) if not name.startswith("_")} - set(passed_on) == {"received", "published"}
     assert found.handshakes == {"accepted": 1, "403": 1}
+    assert found.identities == {"user": 1}
     assert found.limits == {"handshakes": 1}
     assert found.disconnected_clients == {"1000": 1}
     assert found.dropped_clients == {"4008": 1}

@@ -11,13 +11,16 @@ from time import time
 from typing import Any, Final
 
 import orjson
+from sanic.response import HTTPResponse
 
 from signalpost.api.routes import failure_status
 from signalpost.config.monitormodel import PageConfig
+from signalpost.console.asked import Asked
 from signalpost.console.deeds import Deeds
 from signalpost.console.reading import Reading
 from signalpost.console.reloads import ReloadNotes
-from signalpost.http.services import Asked, GuardedPage, Shown
+from signalpost.http.request import WebRequest
+from signalpost.http.services import Guard, OwnRoute
 from signalpost.operations.operation import OperationError
 from signalpost.operations.operator import Operator
 from signalpost.plan import Plan
@@ -35,6 +38,7 @@ _HEADERS: Final[Mapping[str, str]] = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
+    "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
@@ -61,21 +65,20 @@ class Console:
         self._deeds = Deeds(operator)
         self._sweep: asyncio.TimerHandle | None = None
 
-    def pages(self, plan: Plan, at: PageConfig) -> Sequence[GuardedPage]:
-        """Return the pages of a plan, of which the first is at a path, and the others below it."""
-        place = plan.config.source.place(at.keys)
+    def routes(self, plan: Plan, at: PageConfig) -> Sequence[OwnRoute]:
+        """Return the routes of a plan, of which the first is at a path, and the others below it."""
         below = at.path.rstrip("/")
-        page = partial(GuardedPage, permits=plan.console, owner=place)
+        route = partial(OwnRoute, guard=Guard(plan.console, plan.config.source.place(at.keys)))
         deeds: Mapping[str, Deed] = {
             "kick": self._deeds.kick,
             "publish": self._deeds.publish,
             "run": self._deeds.run,
         }
         return (
-            page("GET", at.path, answer=partial(_show_index, below)),
-            page("GET", f"{below}/data", answer=self._data),
-            *(page("GET", f"{below}/{name}", answer=partial(_show_file, name)) for name in _names()),
-            *(page("POST", f"{below}/{name}", answer=partial(_do, deed)) for name, deed in deeds.items()),
+            route(at.path, "GET", partial(_show_index, below)),
+            route(f"{below}/data", "GET", self._data),
+            *(route(f"{below}/{name}", "GET", partial(_show_file, name)) for name in _names()),
+            *(route(f"{below}/{name}", "POST", partial(_do, deed)) for name, deed in deeds.items()),
         )
 
     def stop(self) -> None:
@@ -84,11 +87,12 @@ class Console:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    async def _data(self, asked: Asked) -> Shown:
-        found = await self._reading.everything(asked.query.get("path", ""), asked.query.get("clients", ""))
+    async def _data(self, request: WebRequest) -> HTTPResponse:
+        query = {name: values[0] for name, values in request.args.items() if values}
+        found = await self._reading.everything(query.get("path", ""), query.get("clients", ""))
         if self._watch.paths and self._sweep is None:
             self._sweep = self._call_later(LASTS, self._end_unseen)
-        return _shown({"you": str(asked.identity), **found})
+        return _json({"you": str(request.identity), **found})
 
     def _end_unseen(self) -> None:
         self._watch.end_unseen()
@@ -99,25 +103,28 @@ class Console:
             self._node.counts.watch_by(None)
 
 
-async def _do(deed: Deed, asked: Asked) -> Shown:
+async def _do(deed: Deed, request: WebRequest) -> HTTPResponse:
     try:
-        return _shown(await deed(asked))
+        return _json(await deed(Asked.of(request)))
     except OperationError as error:
-        return _shown({"error": error.body}, failure_status(error))
+        return _json({"error": error.body}, failure_status(error))
 
 
-async def _show_index(below: str, _asked: Asked) -> Shown:
+async def _show_index(below: str, _request: WebRequest) -> HTTPResponse:
     text = _read(_INDEX).decode().replace(_BASE, html.escape(below))
-    return Shown(text.encode(), "text/html; charset=utf-8", headers=_HEADERS)
+    return _shown(text.encode(), "text/html; charset=utf-8")
 
 
-async def _show_file(name: str, _asked: Asked) -> Shown:
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Shown(_read(name), kind, headers=_HEADERS)
+async def _show_file(name: str, _request: WebRequest) -> HTTPResponse:
+    return _shown(_read(name), mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
-def _shown(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Shown:
-    return Shown(orjson.dumps(body, default=str), _JSON, status, _HEADERS)
+def _json(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> HTTPResponse:
+    return _shown(orjson.dumps(body, default=str), _JSON, status)
+
+
+def _shown(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> HTTPResponse:
+    return HTTPResponse(body, status, dict(_HEADERS), content_type)
 
 
 @cache

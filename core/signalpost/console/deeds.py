@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from signalpost.http.services import Asked
+from signalpost.console.asked import Asked
 from signalpost.operations.operation import Caller, OperationError
 from signalpost.operations.operator import Operator
 from signalpost.words import printable, quoted

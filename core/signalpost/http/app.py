@@ -21,7 +21,7 @@ from signalpost.http.own import own_endpoint
 from signalpost.http.request import WebRequest
 from signalpost.http.router import RouteTable, sanic_path
 from signalpost.http.routerate import counter_of
-from signalpost.http.routes import endpoint_of, guarded_endpoint, page_endpoint, whereabouts_endpoint
+from signalpost.http.routes import endpoint_of, whereabouts_endpoint
 from signalpost.http.services import RouteServices
 from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
@@ -173,15 +173,6 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_counter=None if counter is None or counter.per_user else counter,
         )
     _add_own(app, rules, services)
-    taken = {(rule.config.path.identity(ignore_case=False), method) for rule in rules for method in rule.config.methods}
-    own = [("GET", path, page_endpoint(page)) for path, page in services.pages.items()]
-    own += [(page.method, page.path, guarded_endpoint(page, services)) for page in services.guarded]
-    for number, (method, path, endpoint) in enumerate(own):
-        pattern = PathPattern.parse(path)
-        if (pattern.identity(ignore_case=False), method) in taken:  # of routes.yaml, that is a problem
-            LOG.error("the server's own page %s is not there: another route has its path", path)
-        else:
-            app.add_route(endpoint, sanic_path(pattern), [method], name=f"page-{number}", **_OPTIONS)
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
         tell = whereabouts_endpoint(services.endpoint, services.endpoints)

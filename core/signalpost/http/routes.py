@@ -38,7 +38,7 @@ from signalpost.http.request import WebRequest
 from signalpost.http.restraint import RouteBroadcast, not_connected
 from signalpost.http.routerate import RouteCounter
 from signalpost.http.sender import broadcast_of, sender_of
-from signalpost.http.services import Asked, GuardedPage, Page, RouteServices
+from signalpost.http.services import RouteServices
 from signalpost.http.views import View, ViewError, ViewRequest
 from signalpost.http.whereabouts import whereabouts
 from signalpost.logsubject import SUBJECT, Subject
@@ -130,37 +130,6 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
         proxied = request.public is not None
         where = whereabouts(request.host, page, endpoints(), proxied=proxied)
         return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
-
-    return endpoint
-
-
-def page_endpoint(page: Page) -> Endpoint:
-    """Create the function that answers with a page of the server itself."""
-
-    async def endpoint(request: WebRequest) -> Response:
-        shown = await page(request.headers.get("accept", ""))
-        return HTTPResponse(shown.body, shown.status, {"cache-control": "no-store"}, shown.content_type)
-
-    return endpoint
-
-
-def guarded_endpoint(page: GuardedPage, services: RouteServices) -> Endpoint:
-    """Create the function that answers with a page of the server itself to those who may."""
-    gatekeeper = Gatekeeper(page.permits, page.owner, services, services.identification)
-
-    async def endpoint(request: WebRequest) -> Response:
-        identity = await gatekeeper.let_in(request, {})
-        body: Any = {}
-        if page.method == "POST":
-            if len(request.body) > services.message_limit:
-                raise PayloadTooLarge
-            body = request.json
-            if not isinstance(body, dict):
-                raise ClientError(ErrorCode.BAD_MESSAGE, "what is to be done is a JSON object")
-        query = {name: values[0] for name, values in request.args.items() if values}
-        shown = await page.answer(Asked(identity, query, body))
-        headers = {"cache-control": "no-store", **shown.headers}
-        return HTTPResponse(shown.body, shown.status, headers, shown.content_type)
 
     return endpoint
 

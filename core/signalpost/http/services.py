@@ -24,6 +24,18 @@ from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
 
+class Guard(NamedTuple):
+    """Who may request a route of the server itself.
+
+    Attributes:
+        permits: decides it; None lets in anyone.
+        owner: the place of what serves the route: ``routes.yaml:9:3``.
+    """
+
+    permits: Permits | None
+    owner: str
+
+
 class OwnRoute(NamedTuple):
     """A route of the server itself.
 
@@ -31,59 +43,15 @@ class OwnRoute(NamedTuple):
         path: without parameters.
         method: of HTTP.
         answer: returns the response to a request.
+        guard: finds out who requests it, which the request then tells; None asks nobody.
         sends: whether its requests wait for clients that cannot read as fast as is sent.
     """
 
     path: str
     method: str
     answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
+    guard: Guard | None = None
     sends: bool = False
-
-
-class Shown(NamedTuple):
-    """What a page of the server itself shows."""
-
-    body: bytes
-    content_type: str
-    status: int = 200
-    headers: Mapping[str, str] = {}
-
-
-Page = Callable[[str], Awaitable[Shown]]
-"""Returns what a page shows; its argument is the header Accept of the request, empty without one."""
-
-
-class Asked(NamedTuple):
-    """A request of a guarded page, as that sees it.
-
-    Attributes:
-        identity: of who has sent it.
-        query: parameters of the query, each with its first value.
-        body: of a POST: a mapping; empty for a GET.
-    """
-
-    identity: Identity
-    query: Mapping[str, str]
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class GuardedPage:
-    """A page of the server itself that asks who requests it.
-
-    Attributes:
-        method: ``GET``, or ``POST`` with a mapping as JSON.
-        path: without parameters.
-        permits: who may request it; None is anyone.
-        owner: its place: ``routes.yaml:9:3``.
-        answer: returns what it shows.
-    """
-
-    method: str
-    path: str
-    permits: Permits | None
-    owner: str
-    answer: Callable[[Asked], Awaitable[Shown]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +81,6 @@ class RouteServices:
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
         own: routes of the server itself at this endpoint.
-        pages: of the server itself at this endpoint, by path.
-        guarded: pages of the server itself that ask who requests them.
     """
 
     shared: Shared
@@ -139,5 +105,3 @@ class RouteServices:
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
     own: Sequence[OwnRoute] = ()
-    pages: Mapping[str, Page] = field(default_factory=dict)
-    guarded: Sequence[GuardedPage] = ()

@@ -77,6 +77,12 @@ def _of_arrivals(readings: Readings) -> Iterator[Metric]:
         (((outcome,), total) for outcome, total in seen.handshakes.items()),
     )
     yield _counter(
+        "auth",
+        "Clients that came where it is asked who they are, by what was found.",
+        ("outcome",),
+        (((outcome,), total) for outcome, total in seen.identities.items()),
+    )
+    yield _counter(
         "disconnects",
         "Clients that have gone, by the code of their close (RFC 6455 section 7.4).",
         ("code",),

@@ -1,18 +1,21 @@
 """The monitor of a server: its pages, and what is counted for them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from sanic.response import HTTPResponse
 
 from signalpost.config.monitormodel import MonitorConfig, ready_path
-from signalpost.http.services import Page, Shown
+from signalpost.http.request import WebRequest
+from signalpost.http.services import OwnRoute
 from signalpost.monitoring.readings import Readings
 from signalpost.signals.counts import Groups, walk
 
 _JSON = "application/json"
+_FRESH = {"cache-control": "no-store"}
 
 
 class Monitor:
@@ -36,31 +39,29 @@ class Monitor:
         """Measure no more."""
         self._readings.pulse.stop()
 
-    def pages(self, config: MonitorConfig | None, endpoint: str) -> Mapping[str, Page]:
-        """Return the pages that a plan wants at an endpoint, by path."""
-        pages: dict[str, Page] = {}
-        if config is None:
-            return pages
-        if config.metrics is not None and config.metrics.endpoint == endpoint:
-            pages[config.metrics.path] = self.metrics
-        if config.health is not None and config.health.endpoint == endpoint:
-            pages[config.health.path] = self.health
-            pages[ready_path(config.health)] = self.ready
-        return pages
+    def routes(self, config: MonitorConfig | None, endpoint: str) -> Sequence[OwnRoute]:
+        """Return the routes that a plan wants at an endpoint."""
+        routes = []
+        if config is not None and config.metrics is not None and config.metrics.endpoint == endpoint:
+            routes.append(OwnRoute(config.metrics.path, "GET", self.metrics))
+        if config is not None and config.health is not None and config.health.endpoint == endpoint:
+            routes.append(OwnRoute(config.health.path, "GET", self.health))
+            routes.append(OwnRoute(ready_path(config.health), "GET", self.ready))
+        return routes
 
-    async def metrics(self, accept: str) -> Shown:
+    async def metrics(self, request: WebRequest) -> HTTPResponse:
         """Return all metrics. The loop turns meanwhile: it looks at some clients at a time, and a thread writes."""
         async with self._scraping:  # one at a time, however many ask
             families, expose = await asyncio.to_thread(_load)
             found = families(self._readings, await self._groups())
-            body, content_type = await asyncio.to_thread(expose, found, accept)
-        return Shown(body, content_type)
+            body, content_type = await asyncio.to_thread(expose, found, request.headers.get("accept", ""))
+        return HTTPResponse(body, headers=_FRESH, content_type=content_type)
 
-    async def health(self, _accept: str) -> Shown:
+    async def health(self, _request: WebRequest) -> HTTPResponse:
         """Tell that the loop turns: else nobody would answer."""
         return _shown({"status": "ok"})
 
-    async def ready(self, _accept: str) -> Shown:
+    async def ready(self, _request: WebRequest) -> HTTPResponse:
         """Tell whether the server should have clients."""
         reasons = self._readings.unready()
         if reasons:
@@ -86,5 +87,5 @@ def _load() -> tuple[Callable[[Readings, Groups], list[Any]], Callable[[list[Any
     return families, expose
 
 
-def _shown(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Shown:
-    return Shown(orjson.dumps(body), _JSON, status)
+def _shown(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> HTTPResponse:
+    return HTTPResponse(orjson.dumps(body), status, _FRESH, _JSON)

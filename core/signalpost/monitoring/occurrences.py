@@ -14,6 +14,7 @@ class Occurrences(Observer):
 
     Attributes:
         handshakes: by their outcome: ``accepted``, or the HTTP status.
+        identities: clients of whom it was asked who they are, by the outcome (`Observer.identified`).
         disconnected_clients: by the code of their close.
         dropped_clients: whose connection was aborted, by the code.
         kicked_clients: that were sent away on purpose, by the code.
@@ -30,6 +31,7 @@ class Occurrences(Observer):
     def __init__(self, program: Observer | None = None) -> None:
         self._program = program or Observer()
         self.handshakes: Counter[str] = Counter({"accepted": 0})
+        self.identities: Counter[str] = Counter()
         self.disconnected_clients: Counter[str] = Counter()
         self.dropped_clients: Counter[str] = Counter()
         self.kicked_clients: Counter[str] = Counter()
@@ -51,6 +53,11 @@ class Occurrences(Observer):
         """See `Observer.rejected`."""
         self.handshakes[str(status)] += 1
         self._program.rejected(endpoint, status)
+
+    def identified(self, outcome: str) -> None:
+        """See `Observer.identified`."""
+        self.identities[outcome] += 1
+        self._program.identified(outcome)
 
     def limited(self, limit: str, endpoint: str) -> None:
         """See `Observer.limited`."""
