@@ -115,10 +115,10 @@ class Server:
         self._passed = passed or PassedSockets()
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
-        self._monitor: Monitor
-        self._occurrences = Occurrences(seams.observer)
         self._operator: Operator
         self._idempotency: Any = None  # once there is an API
+        self._monitor: Monitor
+        self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -314,8 +314,8 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
-            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
             own=self._own_routes(plan, port),
+            pages=self._monitor.pages(plan.config.monitor, endpoint.name),
         )
 
     def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:

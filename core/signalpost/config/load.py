@@ -137,8 +137,8 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         auth=auth,
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
-        monitor=monitor,
         api=read_api(root, endpoints, routes, auth),
+        monitor=monitor,
     )
 
 

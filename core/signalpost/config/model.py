@@ -750,8 +750,8 @@ class ServerConfig:
         auth: how clients say who they are; None is that they do not.
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
-        monitor: where the server is watched; None is nowhere, and nothing is counted.
         api: where other programs ask the server; None is nowhere.
+        monitor: where the server is watched; None is nowhere, and nothing is counted.
     """
 
     file: str
@@ -777,8 +777,8 @@ class ServerConfig:
     auth: AuthConfig | None = None
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
-    monitor: MonitorConfig | None = None
     api: ApiConfig | None = None
+    monitor: MonitorConfig | None = None
 
     @property
     def counts(self) -> bool:

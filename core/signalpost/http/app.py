@@ -173,6 +173,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_work=rule.work,
             ctx_counter=None if counter is None or counter.per_user else counter,
         )
+    _add_own(app, rules, services)
     taken = {rule.config.path.identity(ignore_case=False) for rule in rules if "GET" in rule.config.methods}
     for number, (path, page) in enumerate(services.pages.items()):
         pattern = PathPattern.parse(path)
@@ -180,7 +181,6 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             LOG.error("the server's own page %s is not there: a plugin's route has its path", path)
         else:
             app.add_route(page_endpoint(page), sanic_path(pattern), ["GET"], name=f"page-{number}", **_OPTIONS)
-    _add_own(app, rules, services)
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
         tell = whereabouts_endpoint(services.endpoint, services.endpoints)

@@ -23,18 +23,6 @@ from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
 
-class Shown(NamedTuple):
-    """What a page of the server itself shows."""
-
-    body: bytes
-    content_type: str
-    status: int = 200
-
-
-Page = Callable[[str], Awaitable[Shown]]
-"""Returns what a page shows; its argument is the header Accept of the request, empty without one."""
-
-
 class OwnRoute(NamedTuple):
     """A route of the server itself.
 
@@ -49,6 +37,18 @@ class OwnRoute(NamedTuple):
     method: str
     answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
     sends: bool = False
+
+
+class Shown(NamedTuple):
+    """What a page of the server itself shows."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+
+
+Page = Callable[[str], Awaitable[Shown]]
+"""Returns what a page shows; its argument is the header Accept of the request, empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class RouteServices:
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
-        pages: of the server itself at this endpoint, by path.
         own: routes of the server itself at this endpoint.
+        pages: of the server itself at this endpoint, by path.
     """
 
     shared: Shared
@@ -102,5 +102,5 @@ class RouteServices:
     permission_failed: Callable[[str], None] = lambda _line: None
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
-    pages: Mapping[str, Page] = field(default_factory=dict)
     own: Sequence[OwnRoute] = ()
+    pages: Mapping[str, Page] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from signalpost.auth.revocations import DAY
 from signalpost.config.authmodel import KeyPermission
 from signalpost.errors import OperatorError
 from signalpost.operations.operation import Arguments, Caller, Operation, OperationError
-from signalpost.operations.shapes import ANY_OF_THEM, COMPLETE, GROUP, OTHERS, WHOM, closed, text, whole
+from signalpost.operations.shapes import ANY_OF_THEM, GROUP, OTHERS, WHOM, closed, text, whole
 from signalpost.websocket.frames import CODES_ALLOWED, CloseCode, may_be_sent
 
 if TYPE_CHECKING:
@@ -115,16 +115,9 @@ def _regroup(operator: "Operator", caller: Caller, given: Arguments, *, joins: b
     caller.require_path(given.get("path"))
     node = operator.node
     targets = node.broadcaster.targets(None, given.get("path"), None, given.get("client"), given.get("user"))
-    found = list(dict.fromkeys(client for target in targets for client in node.hub.matching(target)))
-    for client in found:
-        if joins:
-            client.join(given["group"])
-        else:
-            client.leave(given["group"])
-    return {"matched": len(found), "complete": node.alone}
+    return {"matched": node.grouping.regroup(targets, given["group"], joins=joins), **_others(operator)}
 
 
-_GROUPED = closed({"matched": _MATCHED, "complete": COMPLETE}, ("matched", "complete"))
 _WHO = {name: WHOM[name] for name in ("client", "user", "path")}
 _GROUPING = closed({**_WHO, "group": GROUP}, ("group",), anyOf=[{"required": [name]} for name in _WHO])
 
@@ -134,9 +127,9 @@ JOIN = Operation(
     KeyPermission.MODERATE,
     reads=False,
     arguments=_GROUPING,
-    answer=_GROUPED,
+    answer=_TOLD,
     function=_join,
-    detail="Clients must match all that is given. Of several nodes, each does it to its own clients only.",
+    detail="Clients must match all that is given. Of several nodes, all do it; matched counts this one's.",
 )
 LEAVE = Operation(
     "leave",
@@ -144,7 +137,7 @@ LEAVE = Operation(
     KeyPermission.MODERATE,
     reads=False,
     arguments=_GROUPING,
-    answer=_GROUPED,
+    answer=_TOLD,
     function=_leave,
     detail=JOIN.detail,
 )
