@@ -15,12 +15,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect as connect_now
 
+from signalpost.cli import output
 from signalpost.cli import reload as reloading
 from signalpost.cli import run as running
 from signalpost.cli import watch as watching
 from signalpost.config.endpoints import Listening
 from signalpost.plan import load_plan
 from signalpost.server import Server
+from signalpost.systemd import Unit
 
 APP = """\
 endpoints: [{{name: live, address: 127.0.0.1, port: {port}, protocol: ws}}]
@@ -58,8 +60,8 @@ CALLS = {
     "secrets are hidden": (reloading, "hide"),
     "plans are compared": (reloading, "diff"),
     "the server reloads": (Server, "reload"),
-    "problems are worded": (reloading, "render_problems"),
-    "colour is asked for": (reloading, "wants_colour"),
+    "problems are worded": (reloading, "say_problems"),
+    "colour is asked for": (output, "wants_colour"),
     "a reload is printed": (reloading.Reloader, "_say"),
     "descriptors are asked for": (reloading, "raise_limit"),
     "the start is printed": (running, "_announce"),
@@ -102,7 +104,7 @@ async def test_whatever_call_fails_and_however_the_server_goes_on_reloads_and_st
 
     with monkeypatch.context() as failing:
         failing.setattr(*CALLS[call], fail)
-        serving = asyncio.ensure_future(running.serve(load_plan("routes.yaml"), told, wishes, show=False))
+        serving = asyncio.ensure_future(running.serve(load_plan("routes.yaml"), told, wishes, Unit(), show=False))
         client = await connected(f"ws://127.0.0.1:{port}/one")
         if call != "the record is removed":
             connections = "many" if call in MISTAKES else 200
