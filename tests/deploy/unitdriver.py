@@ -70,6 +70,12 @@ rings = [each for each in (process / "fd").iterdir() if "io_uring" in str(each.r
 limits = re.search(r"Max open files +(\d+) +(\d+)", (process / "limits").read_text()).groups()
 tell("started", **found, page=page(), rings=len(rings), limits=limits, owner=process.owner())
 
+tries = ("/etc/test", HOME / "test", HOME / ".signalpost" / "test")
+entered = ("nsenter", "-t", found["MainPID"], "-m", "touch")
+tell(
+    "sealed", written=[subprocess.run([*entered, path], capture_output=True, check=False).returncode for path in tries]
+)
+
 command = re.search(r"`cd \S+ && (runuser .*)`", UNIT)[1]
 lent = os.environ | {"PYTHONPATH": "/opt/shared/borrowed", "LD_LIBRARY_PATH": "/opt/python/lib"}
 tell("asked", clients=run(*command.split(), cwd=HOME, env=lent))
