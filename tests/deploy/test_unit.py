@@ -38,7 +38,7 @@ def test_a_real_systemd_installs_runs_reloads_restarts_and_watches_the_unit(new_
             if '"activated"' in line or '"failed"' in line:
                 break
     finally:
-        process.kill()
+        process.terminate()
         process.wait()
         process.stdout.close()
     steps = {told["step"]: told for told in map(json.loads, (line for line in lines if line.startswith("{")))}

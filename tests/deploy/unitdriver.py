@@ -34,7 +34,7 @@ def run(*command, **options):
 
 
 def shown():
-    names = "ActiveState,StatusText,MainPID,NRestarts,Result"
+    names = "ActiveState,StatusText,MainPID,NRestarts,Result,ExecMainStatus"
     found = subprocess.run(["systemctl", "show", NAME, "-p", names], capture_output=True, text=True, check=False).stdout
     return dict(line.split("=", 1) for line in found.splitlines())
 
