@@ -38,6 +38,7 @@ from signalpost.signals.conversation import Conversation
 from signalpost.signals.counts import Counts, SignalView, views, walk
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.expiry import Expiries
+from signalpost.signals.grouping import Grouping
 from signalpost.signals.inbox import Source
 from signalpost.signals.levels import levels_of
 from signalpost.signals.memory import Memory
@@ -166,6 +167,7 @@ class Node:
         hub: see above, also for `state`.
         memory: what is remembered for the clients.
         moderation: sends clients away, and keeps them away.
+        grouping: lets clients join and leave groups.
         generation: of the current plan.
         broadcaster: sends values.
         shared: by all events.
@@ -199,6 +201,7 @@ class Node:
         self.limiter.observer = seams.observer
         self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer, seams.clock or time)
         self.shared.services.moderator = self.moderation
+        self.grouping = Grouping(hub)
         self.admitter = Admitter(seams.admission, self.shared, self.moderation, self.limiter)
         if (writer := writer_of(state)) is not None:
             self.moderation.revocations.keep(writer)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from signalpost.cluster.census import census
 from signalpost.cluster.cluster import Cluster
 from signalpost.cluster.opening import cluster_of
 from signalpost.cluster.parts import add_parts
@@ -31,7 +32,7 @@ from signalpost.history.keeper import KeptHistory
 from signalpost.http.intake import Intake
 from signalpost.http.private import Private
 from signalpost.http.restraint import Restraint
-from signalpost.http.services import RouteServices
+from signalpost.http.services import OwnRoute, RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
@@ -40,6 +41,7 @@ from signalpost.monitoring.occurrences import Occurrences
 from signalpost.monitoring.pulse import Pulse
 from signalpost.monitoring.readings import Readings
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
+from signalpost.operations.operator import Operator
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_feeds, unchanged_jobs
 from signalpost.serving.listener import Listener
@@ -113,6 +115,8 @@ class Server:
         self._passed = passed or PassedSockets()
         self._control: ControlServer | None = None
         self._cluster: Cluster | None = None
+        self._operator: Operator
+        self._idempotency: Any = None  # once there is an API
         self._monitor: Monitor
         self._occurrences = Occurrences(seams.observer)
         self._listeners: list[Listener] = []
@@ -242,8 +246,10 @@ class Server:
         if cluster is not None:
             cluster.serve(node)
             add_parts(cluster)
+        tag, nodes = ("", None) if cluster is None else (cluster.origin.tag, partial(census, cluster))
+        self._operator = Operator(node, tag, nodes)
         if self._listening is not None:
-            self._control = ControlServer(self._listening, node)
+            self._control = ControlServer(self._listening, self._operator)
         pulse = Pulse(loop.time, loop.call_later)
         self._monitor = Monitor(Readings(node, self._occurrences, pulse, cluster, lambda: self._stopping))
         connections: set[ClientConnection] = set()
@@ -308,8 +314,22 @@ class Server:
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
             sender=node.sender,
+            own=self._own_routes(plan, port),
             pages=self._monitor.pages(plan.config.monitor, endpoint.name),
         )
+
+    def _own_routes(self, plan: Plan, port: Port) -> Sequence[OwnRoute]:
+        """Return the routes of the API, if a port serves it."""
+        api, auth = plan.config.api, plan.config.auth
+        if api is None or auth is None or port.pages is None or port.pages.name not in api.endpoints:
+            return ()
+        from signalpost.api.idempotency import Idempotency  # most apps have no API
+        from signalpost.api.routes import Api
+
+        if self._idempotency is None:
+            self._idempotency = Idempotency()
+        limiter, name = self.node.limiter, port.pages.name
+        return Api(api, auth.api_keys, self._operator, limiter, self._idempotency, endpoint=name).routes()
 
     async def reload(self, plan: Plan) -> Reloaded:
         """Switch to another plan, and keep all clients that it still serves.

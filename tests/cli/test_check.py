@@ -16,6 +16,7 @@ COMMANDS = [
     "clients",
     "completion",
     "explain",
+    "jobs",
     "kick",
     "listen",
     "new",
@@ -206,7 +207,7 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: asyncapi, check, clients, completion, explain, kick, listen, new, plan, plugins, reference, "
+            "(known: asyncapi, check, clients, completion, explain, jobs, kick, listen, new, plan, plugins, reference, "
             "revoke, routes, run, schema, send, token, try, types, unban)"
         )
 

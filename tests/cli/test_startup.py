@@ -19,6 +19,7 @@ HEAVY = {
     "redis": "a backplane",
     "rich": "tables",
     "sanic": "HTTP",
+    "signalpost.delivery.hub": "clients",
     "signalpost.plan": "a plan",
     "uvloop": "a loop",
     "watchfiles": "saves",
@@ -26,7 +27,7 @@ HEAVY = {
     "yaml": "files",
 }
 PLANNED = {"asyncio", "jinja2", "jsonschema", "signalpost.plan", "yaml"}
-SERVED = {*PLANNED, "apscheduler", "sanic", "uvloop", "watchfiles"}
+SERVED = {*PLANNED, "apscheduler", "sanic", "signalpost.delivery.hub", "uvloop", "watchfiles"}
 NEEDED = {
     ("--version",): set(),
     ("--help",): set(),
@@ -38,6 +39,7 @@ NEEDED = {
     ("explain", "/"): {*PLANNED, "rich"},
     ("routes",): {*PLANNED, "rich"},
     ("plugins",): {*PLANNED, "rich"},
+    ("jobs",): {*PLANNED, "rich"},
     ("types",): PLANNED,
     ("asyncapi",): PLANNED,
 }

@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from signalpost.control.commands import Request, run_command
 from signalpost.node import Seams
+from signalpost.operations.operator import Operator
 
 BELIEVED = """
 from signalpost import Identity, hookimpl
@@ -65,9 +66,9 @@ def moderation(app):
     return app.server.node.moderation
 
 
-def ask(app, command, **options):
+async def ask(app, command, **options):
     """Ask a server as the control socket does."""
-    return run_command(command, Request(app.server.node, "a test", options))
+    return await run_command(command, Request(Operator(app.server.node), "a test", options))
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ class TestAway:
             two.connect("/other", **as_user("ann")) as there,
         ):
             one.backplane.cut()
-            assert ask(one, "ban", user="ann") == {"closed": 1, "others": False}
+            assert await ask(one, "ban", user="ann") == {"closed": 1, "others": False}
             assert "the backplane is away, so the other nodes do not know yet" in caplog.text
             assert (await end_of(here))[0] == 4403
             assert await talks(there, "still here")
@@ -252,14 +253,14 @@ class TestAway:
     async def test_a_command_says_whether_the_others_are_told_and_counts_the_clients_here(self, pair, caplog):
         caplog.set_level(logging.INFO, "signalpost.signals.moderation")
         async with pair() as (one, two), two.connect("/other", **as_user("ann")) as ann:
-            assert ask(one, "kick", user="bob") == {"closed": 0, "others": True}
-            assert ask(one, "revoke", user="ann") == {"closed": 0, "others": True}
+            assert await ask(one, "kick", user="bob") == {"closed": 0, "others": True}
+            assert await ask(one, "revoke", user="ann") == {"closed": 0, "others": True}
             assert (await end_of(ann))[0] == 4401
-            assert ask(one, "unrevoke", user="ann") == {"lifted": True, "others": True}
+            assert await ask(one, "unrevoke", user="ann") == {"lifted": True, "others": True}
             assert "0 clients closed with 4009 here, and the other nodes are told" in caplog.text
             one.backplane.cut()
-            assert ask(one, "kick", user="ann") == {"closed": 0, "others": False}
-            assert ask(one, "unban", user="ann") == {"lifted": False, "others": False}
+            assert await ask(one, "kick", user="ann") == {"closed": 0, "others": False}
+            assert await ask(one, "unban", user="ann") == {"lifted": False, "others": False}
             assert "clients of other nodes may stay" in caplog.text
             one.backplane.heal()
 

@@ -385,7 +385,7 @@ def test_a_public_key_is_no_secret(problems, app):
             f"keys: {{shop: {{key: {KEY}, may: [pubish]}}}}",
             (
                 'auth.keys.shop.may[0]: "pubish" is not allowed here; did you mean "publish"? (allowed: '
-                "publish, history, presence)"
+                "publish, history, presence, clients, moderate)"
             ),
         ),
         (

@@ -544,9 +544,9 @@ def clients_command(file: str, **whom: str | None) -> None:
 @RUNNING
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each job.")
 def jobs_command(file: str, *, as_json: bool) -> None:
-    """Show the jobs of the running server: when each ran last and runs next, how long it took, and what failed.
+    """Show when each job ran and runs next, and what failed.
 
-    Without a server it is shown what the file says of them.
+    It is asked of the running server, with how long each took. Without a server it is shown what the file says of them.
     """
     from signalpost.cli.jobs import show_jobs
 

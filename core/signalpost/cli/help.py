@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Make an app": ("new", "run", "check"),
     "See what it does": ("routes", "explain", "try", "plan", "plugins", "reference"),
     "Talk to a server": ("listen", "send"),
-    "Look after a running server": ("clients", "kick", "unban", "revoke", "token"),
+    "Look after a running server": ("clients", "jobs", "kick", "unban", "revoke", "token"),
     "Make files of it for others": ("types", "asyncapi", "schema", "completion"),
 }
 """The commands in the order in which a stranger needs them."""
@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("send ws://127.0.0.1:8091/ - < messages.txt", "a message a line"),
     ),
     "clients": (("clients", "all of them"), ("clients --path /rooms/blue", "those on a path")),
+    "jobs": (("jobs", "when each ran last, and runs next"), ("jobs --json", "for programs")),
     "kick": (
         ("kick --user eve --reason 'be kind'", "all connections of eve"),
         ("kick --user eve --ban 1h", "and nobody of that name for an hour"),

@@ -19,6 +19,7 @@ from signalpost.cluster.channels import (
     channel_of_place,
     place_in,
 )
+from signalpost.cluster.grouping import SharedGrouping
 from signalpost.cluster.interest import HOLD, Interest
 from signalpost.cluster.leases import BackplaneLeases
 from signalpost.cluster.moderation import SharedModeration
@@ -119,6 +120,7 @@ class Cluster:
         hub.met = self._met
         self.windows = Windows(self.backplane, memory.streams, self, self._clock)
         self.sessions = SharedSessions(self, memory, hub, self._clock)
+        SharedGrouping(self, node.grouping)
         self.parts += [SharedModeration(self, node.moderation), self.sessions]
         self.admission = Admission(node, self.interest, self.parcels, self.windows, self.sessions, self.parts)
         memory.elsewhere = self.admission

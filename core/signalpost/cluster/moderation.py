@@ -86,7 +86,9 @@ class SharedModeration:
         """See `Elsewhere.kick`."""
         for target in targets:
             if target.client is None or tag_of(target.client) not in {"", self._cluster.origin.tag}:
-                self._cluster.tell(channel_of(target), "kick", {**_written(target), "code": int(code), "why": reason})
+                self._cluster.tell(
+                    channel_of(target), "kick", {**written_target(target), "code": int(code), "why": reason}
+                )
 
     def refuse(self, kind: Kind, name: str, reason: str) -> None:
         """See `Elsewhere.refuse`."""
@@ -132,7 +134,7 @@ class SharedModeration:
         """Called with a kick of a node."""
         if note.node != self._cluster.origin.node:
             said = note.value
-            self._moderation.kick_here((_read(said),), said["code"], said["why"])
+            self._moderation.kick_here((read_target(said),), said["code"], said["why"])
 
     def _heard_refused(self, note: Note) -> None:
         """Called with what a node knows of bans and revocations."""
@@ -267,15 +269,16 @@ def _rows(rows: Iterable[Sequence[Any]]) -> Iterable[tuple[RevokedKey, Refused]]
             yield RevokedKey(kind, name), known
 
 
-def _written(target: Target) -> dict[str, Any]:
-    """Return the target of a kick as a note has it."""
+def written_target(target: Target) -> dict[str, Any]:
+    """Return the target of a kick, or of a change of groups, as a note has it."""
     group = None if target.groups is None else next(iter(target.groups))
     names = {"user": target.user, "client": target.client, "group": group}
     path = None if target.path is None else place_text(target.path)
     return {what: name for what, name in {**names, "path": path}.items() if name is not None}
 
 
-def _read(said: Mapping[str, Any]) -> Target:
+def read_target(said: Mapping[str, Any]) -> Target:
+    """Return the target that a note names."""
     user, client, group = (said.get(part) for part in _PARTS)
     path = said.get("path")
     return Target(

@@ -15,6 +15,7 @@ from signalpost.config.feedurl import NO_TOKEN
 from signalpost.config.proofs import read_people, read_proofs
 from signalpost.config.section import Section
 from signalpost.config.tokens import check_secret, read_tokens
+from signalpost.paths import PathPattern
 from signalpost.words import printable, quoted
 
 _LEAST_SECRET = 32
@@ -126,7 +127,16 @@ def _read_api_key(keys: Section, name: str, places: dict[str, str]) -> ApiKeyCon
             section.report.add(place, f"{quoted(word)} is listed already: leave this out")
         found.add(word)
     may = frozenset(permission for permission in KeyPermission if permission.value in found)
-    return None if key is None else ApiKeyConfig(name, key, may)
+    paths = tuple(_read_patterns(section))
+    return None if key is None else ApiKeyConfig(name, key, may, paths)
+
+
+def _read_patterns(section: Section) -> Iterator[PathPattern]:
+    for place, text in section.texts("paths"):
+        try:
+            yield PathPattern.parse(text)
+        except ValueError as error:
+            section.report.add(place, str(error))
 
 
 def _check_key(section: Section, key: str, places: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from signalpost.jose.keys import VerificationKey
-from signalpost.paths import PathPattern
+from signalpost.paths import PathPattern, split_path
 from signalpost.places import Keys
 
 
@@ -120,6 +120,8 @@ class KeyPermission(StrEnum):
     PUBLISH = "publish"
     HISTORY = "history"
     PRESENCE = "presence"
+    CLIENTS = "clients"
+    MODERATE = "moderate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,20 @@ class ApiKeyConfig:
     Attributes:
         name: of the program, in logs.
         may: what it may do.
+        paths: of signals that it is for; empty is all.
     """
 
     name: str
     key: str = field(repr=False)
     may: frozenset[KeyPermission] = frozenset()
+    paths: tuple[PathPattern, ...] = ()
+
+    def allows_path(self, path: str) -> bool:
+        """Return whether the key is for a path."""
+        segments = split_path(path)
+        return not self.paths or (
+            segments is not None and any(pattern.match(segments) is not None for pattern in self.paths)
+        )
 
 
 @dataclass(frozen=True, slots=True)

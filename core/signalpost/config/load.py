@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
+from signalpost.config.api import read_api
 from signalpost.config.auth import auth_notes, read_auth
 from signalpost.config.backplane import backplane_notes, check_beside, hide_password, read_backplane
 from signalpost.config.endpoints import read_endpoints
@@ -136,6 +137,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         auth=auth,
         broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
         backplane=backplane,
+        api=read_api(root, endpoints, routes, auth),
         monitor=monitor,
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.config.apimodel import ApiConfig
 from signalpost.config.authmodel import AuthConfig, PermissionConfig, Permissions
 from signalpost.config.backplanemodel import BackplaneConfig, RunsOn
 from signalpost.config.monitormodel import MonitorConfig
@@ -749,6 +750,7 @@ class ServerConfig:
         auth: how clients say who they are; None is that they do not.
         broadest: how broad broadcasts may be, where a signal does not say otherwise.
         backplane: what joins this node with others; None is that there are no others.
+        api: where other programs ask the server; None is nowhere.
         monitor: where the server is watched; None is nowhere, and nothing is counted.
     """
 
@@ -775,6 +777,7 @@ class ServerConfig:
     auth: AuthConfig | None = None
     broadest: Breadth = Breadth.EVERYONE
     backplane: BackplaneConfig | None = None
+    api: ApiConfig | None = None
     monitor: MonitorConfig | None = None
 
     @property

@@ -1,20 +1,27 @@
-"""What can be asked of a running server, by commands. Each is a plain function, and does not wait."""
+"""What can be asked of a running server, by commands.
 
-from collections.abc import Callable, Mapping
+Each operation of the API (`signalpost.operations`) is a command of the same name, `revoke` with another answer. The
+others are functions here.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from signalpost.control.protocol import ControlError
-from signalpost.delivery.client import Client
 from signalpost.jobstatus import JobStatus
 from signalpost.node import Node
+from signalpost.operations.operation import Caller, OperationError
+from signalpost.operations.operator import OPERATIONS, Operator
 from signalpost.signals.moderation import Moderation
 from signalpost.words import among, listing
 
 MOST_SHOWN = 1_000
-"""Clients, or bans and revocations, that one answer shows."""
+"""Bans and revocations that one answer shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +29,19 @@ class Request:
     """A request, as a command sees it.
 
     Attributes:
-        node: that is asked.
+        operator: does operations on the node that is asked.
         by: who asks, for the log.
         options: by name.
     """
 
-    node: Node
+    operator: Operator
     by: str
     options: Mapping[str, Any]
+
+    @property
+    def node(self) -> Node:
+        """The node that is asked."""
+        return self.operator.node
 
     def text(self, name: str) -> str | None:
         """Return an option that is a text; None without it."""
@@ -70,22 +82,22 @@ class Command:
     """
 
     options: frozenset[str]
-    function: Callable[[Request], Mapping[str, Any]]
+    function: Callable[[Request], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 
 
-def _kick(request: Request) -> Mapping[str, Any]:
-    text = request.text
-    moderation = request.node.moderation
-    closed = moderation.kick(
-        by=request.by,
-        user=text("user"),
-        client_id=text("client"),
-        path=text("path"),
-        group=text("group"),
-        code=request.whole("code", 4009),
-        reason=text("reason") or "",
-    )
-    return {"closed": closed, **_others(moderation)}
+async def _operation(name: str, request: Request) -> Mapping[str, Any]:
+    """Do an operation, which other programs may ask for over HTTP, too."""
+    try:
+        found: Mapping[str, Any] = await request.operator.run(name, Caller(request.by), request.options)
+    except OperationError as error:
+        where = f"{error.pointer[1:]}: " if error.pointer else ""
+        raise ControlError("bad-request" if error.code == "bad-request" else "refused", where + error.detail) from None
+    return found
+
+
+async def _closing(name: str, request: Request) -> Mapping[str, Any]:
+    told = dict(await _operation(name, request))
+    return {"closed": told.pop("matched"), **told}
 
 
 def _ban(request: Request) -> Mapping[str, Any]:
@@ -101,14 +113,6 @@ def _unban(request: Request) -> Mapping[str, Any]:
     return {"lifted": moderation.unban(request.needed("user"), by=request.by), **_others(moderation)}
 
 
-def _revoke(request: Request) -> Mapping[str, Any]:
-    lasting = {} if (seconds := request.number("seconds")) is None else {"seconds": seconds}
-    user, token_id, before = request.text("user"), request.text("token_id"), request.number("before")
-    moderation = request.node.moderation
-    closed = moderation.revoke(by=request.by, user=user, token_id=token_id, before=before, **lasting)
-    return {"closed": closed, **_others(moderation)}
-
-
 def _unrevoke(request: Request) -> Mapping[str, Any]:
     user, token_id = request.text("user"), request.text("token_id")
     moderation = request.node.moderation
@@ -119,17 +123,6 @@ def _others(moderation: Moderation) -> Mapping[str, bool]:
     """Return whether other nodes are told at once, if there are any: the counts are of this node's clients."""
     known = moderation.others_know
     return {} if known is None else {"others": known}
-
-
-def _clients(request: Request) -> Mapping[str, Any]:
-    node, most = request.node, request.whole("limit", MOST_SHOWN)
-    names = [request.text(name) for name in ("path", "group", "client", "user")]
-    if targets := node.broadcaster.targets(None, *names):
-        found = list(dict.fromkeys(client for target in targets for client in node.hub.matching(target)))
-    else:
-        found = list(node.hub.clients.values())
-    shown = [_shown(client) for client in islice(found, max(0, min(most, MOST_SHOWN)))]
-    return {"clients": shown, "count": len(found)}
 
 
 def _revoked(request: Request) -> Mapping[str, Any]:
@@ -143,16 +136,9 @@ def _revoked(request: Request) -> Mapping[str, Any]:
     return {"revoked": shown, "count": len(rows)}
 
 
-def _shown(client: Client) -> Mapping[str, Any]:
-    return {
-        "id": client.id,
-        "user": client.user,
-        "path": client.path,
-        "endpoint": client.endpoint.name,
-        "protocol": client.encoding.codec.name,
-        "groups": sorted(client.groups),
-        "waiting": client.waiting,
-    }
+def _options(operation: str) -> frozenset[str]:
+    arguments = OPERATIONS[operation].arguments
+    return frozenset(arguments.get("else", arguments)["properties"])
 
 
 def _jobs(request: Request) -> Mapping[str, Any]:
@@ -183,20 +169,19 @@ def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-_WHOM = frozenset({"user", "client", "path", "group"})
 COMMANDS: Mapping[str, Command] = {
-    "kick": Command(_WHOM | {"code", "reason"}, _kick),
+    **{name: Command(_options(name), partial(_operation, name)) for name in OPERATIONS},
+    "kick": Command(_options("disconnect"), partial(_closing, "disconnect")),
+    "revoke": Command(_options("revoke"), partial(_closing, "revoke")),
     "ban": Command(frozenset({"user", "seconds", "reason"}), _ban),
     "unban": Command(frozenset({"user"}), _unban),
-    "revoke": Command(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
     "unrevoke": Command(frozenset({"user", "token_id"}), _unrevoke),
     "revoked": Command(frozenset(), _revoked),
     "jobs": Command(frozenset(), _jobs),
-    "clients": Command(_WHOM | {"limit"}, _clients),
 }
 
 
-def run_command(name: str, request: Request) -> Mapping[str, Any]:
+async def run_command(name: str, request: Request) -> Mapping[str, Any]:
     """Do what is asked, and return the answer.
 
     Raises:
@@ -213,4 +198,5 @@ def run_command(name: str, request: Request) -> Mapping[str, Any]:
         raise ControlError(
             "bad-request", f"{name} has no option {option[:40]!r}{among(option, sorted(command.options))}"
         )
-    return command.function(request)
+    answer = command.function(request)
+    return await answer if inspect.isawaitable(answer) else answer

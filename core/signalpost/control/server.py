@@ -12,7 +12,7 @@ from typing import Any
 from signalpost.control.commands import Request, run_command
 from signalpost.control.protocol import LONGEST_REQUEST, PATIENCE, ControlError, answer_line, read_request
 from signalpost.errors import OperatorError
-from signalpost.node import Node
+from signalpost.operations.operator import Operator
 
 LOG = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class ControlServer:
 
     Args:
         listening: bound, with the mode 0600, and listening.
-        node: that is asked.
+        operator: does what is asked.
         patience: seconds that a peer may take for its request, and to read the answer.
     """
 
-    def __init__(self, listening: socket.socket, node: Node, patience: float = PATIENCE) -> None:
+    def __init__(self, listening: socket.socket, operator: Operator, patience: float = PATIENCE) -> None:
         self._listening = listening
-        self._node = node
+        self._operator = operator
         self._patience = patience
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[Any]] = set()
@@ -84,13 +84,13 @@ class ControlServer:
             except ValueError:  # longer than the limit
                 raise ControlError("bad-request", f"a request has {LONGEST_REQUEST:,} bytes at most") from None
             command, options = read_request(line)
-            return self._done(command, Request(self._node, by, options))
+            return await self._done(command, Request(self._operator, by, options))
         except ControlError as error:
             return error
 
-    def _done(self, command: str, request: Request) -> Mapping[str, Any]:
+    async def _done(self, command: str, request: Request) -> Mapping[str, Any]:
         try:
-            return run_command(command, request)
+            return await run_command(command, request)
         except ControlError:
             raise
         except (TypeError, ValueError) as error:

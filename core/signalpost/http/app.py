@@ -15,8 +15,10 @@ from sanic.exceptions import ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
+from signalpost.config.model import SAFE_METHODS
 from signalpost.http import whereabouts
 from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown, told_of
+from signalpost.http.own import own_endpoint
 from signalpost.http.request import WebRequest
 from signalpost.http.router import RouteTable, sanic_path
 from signalpost.http.routerate import counter_of
@@ -171,6 +173,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_work=rule.work,
             ctx_counter=None if counter is None or counter.per_user else counter,
         )
+    _add_own(app, rules, services)
     taken = {rule.config.path.identity(ignore_case=False) for rule in rules if "GET" in rule.config.methods}
     for number, (path, page) in enumerate(services.pages.items()):
         pattern = PathPattern.parse(path)
@@ -182,6 +185,24 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
         tell = whereabouts_endpoint(services.endpoint, services.endpoints)
         app.add_route(tell, whereabouts.PATH, ["GET"], name="whereabouts", **_OPTIONS)
+
+
+def _add_own(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
+    """Add the routes of the server itself."""
+    taken = {(rule.config.path.identity(ignore_case=False), name) for rule in rules for name in rule.config.methods}
+    for number, own in enumerate(services.own):
+        pattern = PathPattern.parse(own.path)
+        if (pattern.identity(ignore_case=False), own.method) in taken:  # by a plugin: of routes.yaml, that is a problem
+            LOG.error("the server's own %s %s is not there: a plugin's route has its path", own.method, own.path)
+            continue
+        app.add_route(
+            own_endpoint(own, services),
+            sanic_path(pattern),
+            [own.method],
+            name=f"own-{number}",
+            **_OPTIONS,
+            ctx_changes=own.method not in SAFE_METHODS,
+        )
 
 
 def _config(services: RouteServices) -> Config:

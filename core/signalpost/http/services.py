@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sanic.response import HTTPResponse
+
 from signalpost.auth.identity import Identity
 from signalpost.auth.revocations import Refusal
 from signalpost.config.model import EndpointConfig
@@ -13,11 +15,28 @@ from signalpost.edge.limiter import Limiter
 from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
+from signalpost.http.request import WebRequest
 from signalpost.http.restraint import Restraint
 from signalpost.plugins.identification import Identification
 from signalpost.signals.broadcast import Sender
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
+
+
+class OwnRoute(NamedTuple):
+    """A route of the server itself.
+
+    Attributes:
+        path: without parameters.
+        method: of HTTP.
+        answer: returns the response to a request.
+        sends: whether its requests wait for clients that cannot read as fast as is sent.
+    """
+
+    path: str
+    method: str
+    answer: Callable[[WebRequest], Awaitable[HTTPResponse]]
+    sends: bool = False
 
 
 class Shown(NamedTuple):
@@ -58,6 +77,7 @@ class RouteServices:
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
         limiter: counts requests of routes with a rate; None counts none.
         sender: returns the connected client of a session, for the identity of a request; None if there is none.
+        own: routes of the server itself at this endpoint.
         pages: of the server itself at this endpoint, by path.
     """
 
@@ -82,4 +102,5 @@ class RouteServices:
     permission_failed: Callable[[str], None] = lambda _line: None
     limiter: Limiter | None = None
     sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None
+    own: Sequence[OwnRoute] = ()
     pages: Mapping[str, Page] = field(default_factory=dict)

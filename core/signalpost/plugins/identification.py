@@ -100,7 +100,9 @@ class Identification:
         found = self._keys.find(shown.text) if self._keys and shown.place is TokenPlace.HEADER else None
         if found is None:
             return None
-        grants = frozenset(verb for permission in found.may for verb in _ALLOWED[permission])
+        # A message without a target goes to everyone: a key for some paths is for the API, which knows where one goes.
+        may = frozenset[KeyPermission]() if found.paths else found.may
+        grants = frozenset(verb for permission in may for verb in _ALLOWED.get(permission, ()))
         return Identity(program=found.name, grants=grants)
 
     def _identify_by(self, shown: Shown, authority: "TokenAuthority") -> Identified | Awaitable[Identified]:

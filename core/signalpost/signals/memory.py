@@ -21,7 +21,7 @@ from signalpost.delivery.target import ClientId, Receipt, Target
 from signalpost.errors import UnavailableError
 from signalpost.events import History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
-from signalpost.history.position import read_position
+from signalpost.history.position import Position, read_position
 from signalpost.history.stream import Stream, Why
 from signalpost.history.streams import PLACES, SWEEP_SECONDS, Streams
 from signalpost.logsubject import about
@@ -30,7 +30,7 @@ from signalpost.signals.answers import Repeats
 from signalpost.signals.ledger import LONGEST_INFO, Ledger
 from signalpost.signals.presence import Presence
 from signalpost.signals.recovery import MOST_ENTRIES, Recovery, recover
-from signalpost.signals.requests import read_history
+from signalpost.signals.requests import Slice, read_history
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.sessions import TAKEN_OVER, Guest, Session, Sessions
 from signalpost.signals.table import SignalTable
@@ -169,9 +169,6 @@ class Memory:
             limit: how many values at most.
             place: of the path, if known.
         """
-        stream = self._stream_at(path, place)
-        if stream is None:
-            raise LookupError(f"nothing is kept of {path}: its signal has no history")
         if not isinstance(since, str | None):
             raise TypeError(f"since= is a position, which is a text, not {since!r}")
         if type(limit) is not int:
@@ -181,10 +178,30 @@ class Memory:
         position = None if since is None else read_position(since)
         if since is not None and position is None:
             raise ValueError(f"{since!r} is no position")
-        self.streams.expire(stream)
-        found = read_history(stream, None, min(limit, MOST_ENTRIES), after=position)
+        stream, found = self.read(path, limit, after=position, place=place)
         values = tuple(KeptValue(str(at), entry.value) for at, entry in found.values)
         return History(path_of(stream.place) or path, values, str(found.at), found.more)
+
+    def read(
+        self,
+        path: str,
+        limit: int,
+        before: Position | None = None,
+        after: Position | None = None,
+        place: Place | None = None,
+    ) -> tuple[Stream, Slice]:
+        """Return the stream of a path, and some of its values; see `signalpost.signals.requests.read_history`.
+
+        Raises:
+            LookupError: the signal of the path has no history.
+            UnavailableError: it is on the backplane, and not known here yet.
+            UnknownPositionError: the position is not good any more.
+        """
+        stream = self._stream_at(path, place)
+        if stream is None:
+            raise LookupError(f"nothing is kept of {path}: its signal has no history")
+        self.streams.expire(stream)
+        return stream, read_history(stream, None, min(limit, MOST_ENTRIES), before, after)
 
     def _stream_at(self, path: str, place: Place | None) -> Stream | None:
         for each in self._table.places(path) if place is None else (place,):
@@ -239,6 +256,10 @@ class Memory:
         """
         places = self._table.places(path) if place is None else (place,)
         return [Present(user, member.n, member.info) for each in places for user, member in self.presence.users(each)]
+
+    def places_with_presence(self, path: str) -> Sequence[Place]:
+        """Return the places of a path where it is known who is there."""
+        return [place for place in self._table.places(path) if self.presence.config_of(place) is not None]
 
     async def fetch_present(self, path: str) -> None:
         """Ask other nodes who is on a path, if it is not known here; see `PluginView.fetch_presence`."""

@@ -11,18 +11,20 @@ the sender's own.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication, json_of
 from signalpost.paths import Place, path_of
 from signalpost.places import SourceMap
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import SignalTable
 from signalpost.words import cut, printable
+
+if TYPE_CHECKING:
+    from signalpost.delivery.hub import Hub  # which `check` has no use for
 
 _PLACES = 1_024  # whose signals are remembered
 _EXCERPT = 200  # characters of a value
@@ -63,7 +65,7 @@ class SendsCheck:
         report: called with each value that differs.
     """
 
-    def __init__(self, hub: Hub, report: Callable[[UnexpectedValue], None]) -> None:
+    def __init__(self, hub: "Hub", report: Callable[[UnexpectedValue], None]) -> None:
         self._hub = hub
         self._report = report
         self._source: SourceMap
