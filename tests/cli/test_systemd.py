@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import closing, suppress
 from pathlib import Path
@@ -137,6 +138,20 @@ class TestNotify:
         assert told.keys() == {"STOPPING", "STATUS", "EXTEND_TIMEOUT_USEC"}
         assert int(told["EXTEND_TIMEOUT_USEC"]) > 100e6
         assert server.wait() == 0
+
+    def test_a_stop_that_takes_long_says_what_it_waits_for(self, write_app, process, systemd):
+        steps = "[{broadcast: {value: begun}}, {wait: 60s}, {respond: {json: 1}}]"
+        write_app(f"routes:\n  - {{path: /slow, method: GET, do: {steps}}}\n")
+        server = process(*NO_WATCH, NOTIFY_SOCKET=systemd.address)
+        urls = re.search(r"(http://\S+), (ws://\S+)", systemd.hear()["STATUS"])
+        port = int(urls[1].rpartition(":")[2])
+        with connect(f"{urls[2]}/any", proxy=None) as listener, socket.create_connection(("127.0.0.1", port)) as asker:
+            asker.sendall(b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert "begun" in listener.recv()
+            server.terminate()
+            systemd.hear()
+            told = systemd.hear()["STATUS"]
+        assert re.match(r"stopping: waits 30 s at most for .* on /slow \(1 request\)", told)
 
     def test_the_watchdog_is_pinged_again_and_again(self, write_app, process, systemd):
         write_app()
