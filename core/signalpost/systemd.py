@@ -162,6 +162,12 @@ class PassedSockets:
                 )
         return [sock.dup() for sock in found]
 
+    def close(self) -> None:
+        """Close them; systemd still holds its own."""
+        for each in self._sockets.values():
+            for sock in each:
+                sock.close()
+
     def check(self, endpoints: Collection[str], place: str) -> None:
         """Check that each socket has an endpoint: nobody would ever answer who connects to it.
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import closing, suppress
 from pathlib import Path
@@ -137,6 +138,20 @@ class TestNotify:
         assert told.keys() == {"STOPPING", "STATUS", "EXTEND_TIMEOUT_USEC"}
         assert int(told["EXTEND_TIMEOUT_USEC"]) > 100e6
         assert server.wait() == 0
+
+    def test_a_stop_that_takes_long_says_what_it_waits_for(self, write_app, process, systemd):
+        steps = "[{broadcast: {value: begun}}, {wait: 60s}, {respond: {json: 1}}]"
+        write_app(f"routes:\n  - {{path: /slow, method: GET, do: {steps}}}\n")
+        server = process(*NO_WATCH, NOTIFY_SOCKET=systemd.address)
+        urls = re.search(r"(http://\S+), (ws://\S+)", systemd.hear()["STATUS"])
+        port = int(urls[1].rpartition(":")[2])
+        with connect(f"{urls[2]}/any", proxy=None) as listener, socket.create_connection(("127.0.0.1", port)) as asker:
+            asker.sendall(b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert "begun" in listener.recv()
+            server.terminate()
+            systemd.hear()
+            told = systemd.hear()["STATUS"]
+        assert re.match(r"stopping: waits 30 s at most for .* on /slow \(1 request\)", told)
 
     def test_the_watchdog_is_pinged_again_and_again(self, write_app, process, systemd):
         write_app()
@@ -288,19 +303,18 @@ class TestSocketActivation:
 
     def test_a_unix_socket_is_served_and_its_file_stays(self, write_app, activate, folder):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.bind(str(folder / "its.sock"))
+            sock.bind(str(folder / "web.sock"))
             sock.listen()
             write_app(endpoints="endpoints:\n  - {name: web, address: 'unix:web.sock', protocol: http}\n")
             server = activate(web=[sock])
             lines_of(server)
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-                client.connect(str(folder / "its.sock"))
+                client.connect(str(folder / "web.sock"))
                 client.sendall(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
                 assert client.makefile().readline().split()[1] == "200"
             server.terminate()
             assert server.wait() == 0
-        assert (folder / "its.sock").is_socket()
-        assert not (folder / "web.sock").exists()
+        assert (folder / "web.sock").is_socket()
 
     def test_who_connects_between_two_servers_is_answered_by_the_second(self, write_app, activate, listening):
         sock, port = listening()
@@ -398,6 +412,18 @@ class TestSocketActivation:
         sock, port = listening()
         write_app()
         assert not lines_of(activate(web=[sock], pid="1"))[0].endswith(f":{port}")
+
+    def test_a_socket_that_was_given_up_can_be_taken_again(self, monkeypatch, listening):
+        sock, port = listening()
+        monkeypatch.setattr("signalpost.systemd.FIRST_DESCRIPTOR", sock.fileno())
+        environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+        passed = PassedSockets.from_environment(environment)
+        sock.detach()
+        for _ in range(2):
+            (taken,) = passed.take("web", unix=False)
+            assert taken.getsockname()[1] == port
+            taken.close()
+        passed.close()
 
     @pytest.mark.parametrize(
         ("make", "why"),

@@ -68,10 +68,9 @@ class Sandbox:
         }
 
     def start(self, *command):
-        """Start a command as process 1."""
-        spaces = ("-m", "-n", "-p", "-u", "-C", "-f", "--kill-child")
+        """Start a command as process 1; SIGTERM ends it, and all that it has started."""
         return subprocess.Popen(
-            [program("unshare"), *spaces, "bash", HERE / "sandbox.sh", self._scratch, *command],
+            [program("unshare"), "-m", "bash", HERE / "sandbox.sh", self._scratch, *command],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -38,12 +38,22 @@ def test_a_real_systemd_installs_runs_reloads_restarts_and_watches_the_unit(new_
             if '"activated"' in line or '"failed"' in line:
                 break
     finally:
-        process.kill()
+        process.terminate()
         process.wait()
         process.stdout.close()
     steps = {told["step"]: told for told in map(json.loads, (line for line in lines if line.startswith("{")))}
     assert "failed" not in steps, json.dumps(steps["failed"], indent=1)
-    assert list(steps) == ["started", "asked", "mistake", "reloaded", "restarted", "hung", "stopped", "activated"]
+    assert list(steps) == [
+        "started",
+        "sealed",
+        "asked",
+        "mistake",
+        "reloaded",
+        "restarted",
+        "hung",
+        "stopped",
+        "activated",
+    ]
     assert [told["page"] for told in steps.values() if "page" in told] == [200] * 5
     assert {told["ActiveState"] for told in steps.values() if "page" in told} == {"active"}
 
@@ -51,6 +61,7 @@ def test_a_real_systemd_installs_runs_reloads_restarts_and_watches_the_unit(new_
     started = steps["started"]
     assert (started["StatusText"], started["owner"]) == (serving, "chat")
     assert started["rings"] > 0  # its system calls are not among those that the unit refuses
+    assert steps["sealed"]["written"] == [1, 1, 0]  # nothing but its own folder
     assert "nobody is connected" in steps["asked"]["clients"]
     # A reload with a mistake changes nothing, and says where it is.
     assert steps["mistake"]["StatusText"].startswith("not reloaded: the app goes on as it was: routes.yaml:20:21: ")

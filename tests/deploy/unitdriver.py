@@ -34,7 +34,7 @@ def run(*command, **options):
 
 
 def shown():
-    names = "ActiveState,StatusText,MainPID,NRestarts,Result"
+    names = "ActiveState,StatusText,MainPID,NRestarts,Result,ExecMainStatus"
     found = subprocess.run(["systemctl", "show", NAME, "-p", names], capture_output=True, text=True, check=False).stdout
     return dict(line.split("=", 1) for line in found.splitlines())
 
@@ -69,6 +69,12 @@ process = Path("/proc", found["MainPID"])
 rings = [each for each in (process / "fd").iterdir() if "io_uring" in str(each.readlink())]
 limits = re.search(r"Max open files +(\d+) +(\d+)", (process / "limits").read_text()).groups()
 tell("started", **found, page=page(), rings=len(rings), limits=limits, owner=process.owner())
+
+tries = ("/etc/test", HOME / "test", HOME / ".signalpost" / "test")
+entered = ("nsenter", "-t", found["MainPID"], "-m", "touch")
+tell(
+    "sealed", written=[subprocess.run([*entered, path], capture_output=True, check=False).returncode for path in tries]
+)
 
 command = re.search(r"`cd \S+ && (runuser .*)`", UNIT)[1]
 lent = os.environ | {"PYTHONPATH": "/opt/shared/borrowed", "LD_LIBRARY_PATH": "/opt/python/lib"}

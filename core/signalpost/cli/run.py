@@ -166,28 +166,30 @@ async def _serve(
     notifier.stopping(server.plan.config.limits.drain + _SHUTDOWN)
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
-    await _stop(server)
+    await _stop(server, notifier)
 
 
-async def _stop(server: Server) -> None:
+async def _stop(server: Server, notifier: Notifier) -> None:
     """Stop a server; if that takes longer than a moment, print what it waits for, and again when that changes."""
     stopping = unseen_task(server.stop())
     wait, before = _SAID_AFTER, ""
     while not (await asyncio.wait((stopping,), timeout=wait))[0]:
         wait = _SAID_AGAIN
         with standing("what the stop waits for cannot be told"):
-            before = _say_what_is_left(server, before)
+            before = _say_what_is_left(server, notifier, before)
     stopping.result()
 
 
-def _say_what_is_left(server: Server, before: str) -> str:
+def _say_what_is_left(server: Server, notifier: Notifier, before: str) -> str:
     """Print what a stop waits for, unless it was printed before; return it."""
     found = server.under_way()
     what = ", ".join(printable(shorten(each, _LONGEST)) for each in found[:_MOST_SAID])
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
     if found and what != before:
         patience = f"{server.plan.config.limits.drain:g} s at most"
-        say(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+        waits = f"stopping: waits {patience} for {what}{more}"
+        say(f"{waits}; Ctrl-C again ends it now", err=True)
+        notifier.status(waits)
     return what
 
 

@@ -64,7 +64,7 @@ class Port:
     @property
     def is_there(self) -> bool:
         """Whether clients can reach it: the file of a Unix socket may be deleted, or owned by another server."""
-        return self.passed or self.file is None or file_identity(self.endpoints[0].socket) == self.file
+        return self.file is None or file_identity(self.endpoints[0].socket) == self.file
 
     def place_of(self, endpoint: EndpointConfig) -> str:
         """Return the place of one of its endpoints: ``routes.yaml:8``."""
