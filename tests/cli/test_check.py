@@ -19,6 +19,7 @@ COMMANDS = [
     "jobs",
     "kick",
     "listen",
+    "live",
     "new",
     "plan",
     "plugins",

@@ -47,7 +47,7 @@ def test_there_is_none_unless_the_file_says_so(config):
             "api: the route /api/me at routes.yaml:5 is where the API answers",
         ),
         (
-            f"{WEB}{KEYS}api: {{path: /ops}}\nmonitor: {{health: /ops/health}}\n",
+            f"{WEB}{KEYS}api: {{path: /ops}}\nmonitor: {{health: /ops/health, metrics: /opsmetrics}}\n",
             "4:13",
             "api.path: /ops/health of monitor at routes.yaml:5 is where the API answers",
         ),

@@ -87,17 +87,6 @@ def test_a_mistake_is_told_at_its_place(problems, said, problem):
     assert problem in found, found
 
 
-def test_a_page_below_the_path_of_the_api_is_a_problem(problems):
-    said = """
-auth: {keys: {shop: {key: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk, may: [publish]}}}
-undeclared: refuse
-api: {path: /api}
-monitor: {metrics: /api/metrics, health: /apis}
-"""
-    found = [each for each in problems(said) if "monitor" in each]
-    assert found == ["8:20: monitor.metrics: /api/metrics is where the API answers: give this page another path"]
-
-
 def test_a_route_of_another_endpoint_or_method_does_not_take_the_path(config):
     said = f"""{TWO}
 routes: [{{path: /m, file: web/index.html, endpoint: web}}, {{path: /h, endpoint: ops, broadcast: {{value: 1}}}}]
