@@ -44,6 +44,27 @@ def names(page: Page) -> Locator:
     return page.locator("#people .person")
 
 
+HELD_BACK = """
+    // Lines that let some messages pass, and hold the others back until they are released.
+    window.passes = Infinity;
+    window.WebSocket = class extends WebSocket {
+      constructor(...of) {
+        super(...of);
+        const held = [];
+        this.addEventListener("message", event => {
+          if (!event.isTrusted || passes-- > 0) return;
+          event.stopImmediatePropagation();
+          held.push(event.data);
+        });
+        window.release = () => {
+          passes = Infinity;
+          for (const data of held.splice(0)) this.dispatchEvent(new MessageEvent("message", {data}));
+        };
+      }
+    };
+"""
+
+
 def tell(app: Any, *values: Any, room: str = "lobby") -> None:
     """Say something in a room by a program of one's own, and wait until it is said."""
     with connect(f"{app.signals_url}/chat/{room}", proxy=None, subprotocols=["signalpost.v1"]) as client:
@@ -377,6 +398,22 @@ def test_what_was_missed_is_counted_together_though_a_frame_is_drawn_after_each(
     expect(texts(page.locator(".message"))).to_have_text(["mine", "one", "two", "three"])
     expect(page.locator(".new")).to_have_text("3 new messages")
     expect(texts(page.locator(".new + .message"))).to_have_text(["one"])
+
+
+@pytest.mark.slow
+def test_a_mark_in_view_while_more_is_to_come_has_not_been_seen_when_that_pushes_it_out(app: Any, open_page: OpenPage):
+    page = open_page(remote(app), script=HELD_BACK)
+    go_away(page)
+    tell(app, *(f"missed {number}" for number in range(40)))
+    page.evaluate("() => { passes = 5; }")
+    come_back(page)
+    expect(page.locator(".new")).to_be_in_viewport()
+    page.evaluate("() => new Promise(seen => new IntersectionObserver(seen).observe(document.querySelector('.new')))")
+    page.evaluate("() => release()")
+
+    expect(page.locator(".new")).to_have_text("40 new messages")
+    expect(page.locator(".new")).not_to_be_in_viewport()
+    expect(page.get_by_role("button", name="40 new messages")).to_be_visible()
 
 
 @pytest.mark.slow
