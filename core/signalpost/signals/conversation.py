@@ -1,37 +1,29 @@
 """A conversation: one client on one signal. Its messages are received, decided, delivered or passed to a handler."""
 
 import asyncio
-import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextvars import Context
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
-from signalpost.delivery.hub import Hub
-from signalpost.delivery.publication import RawPublication, check_size
-from signalpost.delivery.target import EVERYONE, ClientId, Published, Receipt, Target
-from signalpost.errors import ClientError, ErrorCode, StepFailedError, UnavailableError
-from signalpost.events import Broadcast, ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
-from signalpost.foreign import is_the_task_s, original, overran
-from signalpost.history.stream import Stream
+from signalpost.delivery.publication import RawPublication
+from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
+from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.events import Broadcast, ClientEvent, HandshakeRequest, MessageData, SignalEvent
 from signalpost.jsontext import memory_of
 from signalpost.logsubject import SUBJECT, about, subject_of
-from signalpost.logthrottle import LineTally
-from signalpost.observe import Observer
 from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
-from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
-from signalpost.signals.counts import Counts
+from signalpost.signals.asking import answer
+from signalpost.signals.broadcast import SenderBroadcast, refusing
 from signalpost.signals.decide import (
     ACT,
     ANSWER,
@@ -46,14 +38,13 @@ from signalpost.signals.decide import (
     requested_target,
 )
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
-from signalpost.signals.expiry import Expiries
-from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
+from signalpost.signals.entries import Entries
+from signalpost.signals.host import Host
+from signalpost.signals.inbox import FAILED, ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
-from signalpost.signals.memory import Memory
 from signalpost.signals.message import (
     AWAITED,
     NO_MESSAGE,
-    RESERVED,
     ClientMessage,
     RejectedMessageError,
     ReservedKeyError,
@@ -61,26 +52,14 @@ from signalpost.signals.message import (
     read_value,
 )
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
-from signalpost.signals.moderation import Moderation
-from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.permissions import Permits, Question
 from signalpost.signals.recovery import Recovery
-from signalpost.signals.renewal import Renewing, renew
-from signalpost.signals.requests import (
-    TOKEN,
-    ServerRequest,
-    UnknownPositionError,
-    history_body,
-    read_history,
-    read_request,
-)
+from signalpost.signals.renewal import renew
+from signalpost.signals.requests import TOKEN, ServerRequest, read_request
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
-from signalpost.signals.sequenced import UNAVAILABLE, answer_later
+from signalpost.signals.sequenced import answer_later
 from signalpost.signals.sessions import Session
-from signalpost.signals.slots import HandlerSlots
-from signalpost.signals.table import ResolvedPath
 from signalpost.signals.watching import Watch
-from signalpost.signals.work import Work
 from signalpost.websocket.frames import CloseCode, Opcode
 
 logger = logging.getLogger("signalpost.signals")
@@ -100,56 +79,6 @@ FORGED = ClientError(
 _OUTCOMES = {kind: kind.__name__.lower() for kind in (type(ANSWER), Deliver, Act, Invoke, Ignore, Reject)}
 """What a decision is called where messages are counted."""
 
-_CANCELLED = object()
-"""In place of the result of a handler that was cancelled, since its client has gone."""
-
-_FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
-
-
-class Admitting(Renewing, Protocol):
-    """What decides who may: a `signalpost.admitting.Admitter`, which documents each."""
-
-    @property
-    def failures(self) -> LineTally:
-        """The log of expressions in ``may`` that failed."""
-
-
-class Host(Protocol):
-    """What a conversation needs from its surroundings: a `signalpost.node.Node`, which documents each."""
-
-    hub: Hub
-    memory: Memory
-    moderation: Moderation
-    broadcaster: Broadcaster
-    shared: Shared
-    slots: HandlerSlots
-    running: dict[asyncio.Task[None], Client]
-    sequencing: "dict[asyncio.Future[Published], Client]"
-    base: Context
-    overdue: Overdue
-    program_observer: Observer | None
-    counts: Counts
-    alone: bool
-
-    @property
-    def admitter(self) -> Admitting:
-        """What decides who may."""
-
-    @property
-    def expiries(self) -> Expiries:
-        """What watches the clients whose identity ends."""
-
-    def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
-        """Return the signal that serves a path at an endpoint."""
-
-    @property
-    def work(self) -> Work:
-        """What is under way by the current plan."""
-
-    @property
-    def patience(self) -> float:
-        """Seconds that a client's arrival may take."""
-
 
 class Conversation:
     """One client's messages on one signal.
@@ -166,6 +95,7 @@ class Conversation:
         session: of a client that converses.
 
     Attributes:
+        counts: what is counted of its signal; asked for each message.
         recovery: what the client reads when it is admitted; None once it is, or without a history.
         present: the place where others see the client; None if they do not.
         renewing: looks at another token of the client, which needs a key that is fetched; None if there is none.
@@ -173,14 +103,13 @@ class Conversation:
 
     __slots__ = (
         "_arrival",
-        "_cancellable",
         "_context",
-        "_counts",
-        "_deadline",
+        "_entries",
         "_host",
         "_inbox",
         "_source",
         "client",
+        "counts",
         "present",
         "recovery",
         "renewing",
@@ -207,13 +136,12 @@ class Conversation:
         self.present: Place | None = None
         self.renewing: asyncio.Task[None] | None = None
         self._host = host
-        self._counts = host.counts.of(rule)  # asked for each message
+        self.counts = host.counts.of(rule)
         self._source = source
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
-        self._cancellable: set[asyncio.Task[None]] | None = None  # running in a handler with cancel_when_gone
-        self._deadline: Deadline | None = None  # once the client is gone
+        self._entries: Entries | None = None
 
     def switch_rule(self, rule: SignalRule, source: Source) -> None:
         """Handle messages by another rule, and from another source, from the next one on.
@@ -223,7 +151,7 @@ class Conversation:
         """
         self._source = source
         self.rule = rule
-        self._counts = self._host.counts.of(rule)
+        self.counts = self._host.counts.of(rule)
         if self._inbox is not None:
             match rule.reaction:
                 case Relay():
@@ -295,6 +223,11 @@ class Conversation:
             self.client.send_away(CloseCode.UNAUTHORIZED, "the token has expired")
 
     @property
+    def source(self) -> Source:
+        """The client's connection."""
+        return self._source
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether a message gets exactly one answer; one that is relayed unread gets none."""
         return self.rule.config.format is not _RAW
@@ -313,17 +246,15 @@ class Conversation:
             self._host.shared.gone(self.client)
         if self._inbox is not None and self._inbox.busy:
             self.hurry()
-        cancelled, self._cancellable = self._cancellable, None
-        for task in cancelled or ():
-            task.cancel()
+        if self._entries is not None:
+            self._entries.cancel()
         if self.rule.cancel_when_gone:
             self.abandon()
         return not self.rule.cancel_when_gone
 
     def hurry(self) -> None:
         """Cancel what is handled for a disconnected client after it has been gone for too long."""
-        if self._deadline is None:
-            self._deadline = self._host.overdue.leave(self.client.id)
+        self._handling().hurry()
 
     def abandon(self) -> None:
         """Drop the messages that wait for a handler."""
@@ -353,7 +284,7 @@ class Conversation:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
-            counts = self._counts
+            counts = self.counts
             if counts.on:
                 outcome = "answer" if shortcut is _SENDER else "deliver"
                 counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
@@ -363,19 +294,19 @@ class Conversation:
                     self._deliver_watched(value, payload, counts.watch)
                     return
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
-        elif self._counts.watch is not None:
-            self._receive_watched(opcode, payload, self._counts.watch)
+        elif self.counts.watch is not None:
+            self._receive_watched(opcode, payload, self.counts.watch)
         elif rule.config.format is _RAW:
             self._relay(opcode, payload)
         elif opcode != _TEXT:
-            self._reject(_BINARY, None)
+            self.refuse(_BINARY, None)
         else:
             self._consider(payload, rule)
 
     def receive_awaited(self, opcode: int, payload: bytes) -> None:
         """Receive a message that is answered even if it has no ``ref``: that of a POST."""
-        if self._counts.watch is not None:
-            self._receive_watched(opcode, payload, self._counts.watch, AWAITED)
+        if self.counts.watch is not None:
+            self._receive_watched(opcode, payload, self.counts.watch, AWAITED)
         elif opcode == _TEXT and self.rule.config.format is not _RAW:
             self._consider(payload, self.rule, AWAITED)
         else:
@@ -397,7 +328,7 @@ class Conversation:
             if self.rule.config.format is _RAW:
                 self._relay(opcode, payload)
             elif opcode != _TEXT:
-                self._reject(_BINARY, None)
+                self.refuse(_BINARY, None)
             else:
                 self._consider(payload, self.rule, ref)
         finally:
@@ -409,33 +340,33 @@ class Conversation:
         try:
             message = read_message(payload, rule.gate, converses=converses, names_users=rule.names_users)
         except RejectedMessageError as refused:
-            if self._counts.watch is not None and refused.message is not None:
-                self._counts.watch.decoded(refused.message)
+            if self.counts.watch is not None and refused.message is not None:
+                self.counts.watch.decoded(refused.message)
             alive = b"" if payload else self.client.encoding.codec.alive()
             if alive:
                 self.client.send(alive)
             else:
-                self._reject(refused.error, refused.ref)
+                self.refuse(refused.error, refused.ref)
             return
         except ReservedKeyError as asked:
             self._serve(asked.document)
             return
         if ref is not None and message.ref is None:
             message.ref = ref
-        if self._counts.watch is not None:
-            self._counts.watch.decoded(message)
+        if self.counts.watch is not None:
+            self.counts.watch.decoded(message)
         if converses and (message.ref is not None or message.once is not None) and not self._expect(message, rule):
             return
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
-        if self._counts.on and not isinstance(decision, Reject):
+        if self.counts.on and not isinstance(decision, Reject):
             outcome = _OUTCOMES[type(decision)]
-            self._counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
+            self.counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
             if self._host.program_observer is not None:
                 self._host.program_observer.received(self.client.id, self.client.path, outcome)
-            if self._counts.watch is not None:
-                self._counts.watch.decided(decision)
+            if self.counts.watch is not None:
+                self.counts.watch.decided(decision)
         sent: Receipt | None = None
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
@@ -448,9 +379,9 @@ class Conversation:
             self._invoke(message, memory_of(payload))
             return
         elif isinstance(decision, Reject):
-            self._reject(decision.error, message.ref, message.answer)
+            self.refuse(decision.error, message.ref, message.answer)
         if sent is not None and sent.later is not None:
-            answer_later(sent.later, message.answer, partial(self._reject, ref=message.ref, answer=message.answer))
+            answer_later(sent.later, message.answer, partial(self.refuse, ref=message.ref, answer=message.answer))
             if message.answer is not None and not sent.later.done():
                 self._host.sequencing[sent.later] = self.client
                 sent.later.add_done_callback(self._host.sequencing.pop)
@@ -475,75 +406,14 @@ class Conversation:
             if request.kind == TOKEN:
                 renew(self, self._host, request)
                 return
-            body = self._answer(request)
+            body = answer(self, self._host, request)
         except RejectedMessageError as refused:
-            self._reject(refused.error, refused.ref)
+            self.refuse(refused.error, refused.ref)
             return
-        if self._counts.on:
+        if self.counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed(request.kind, {**ref, **body}))
-
-    def _answer(self, request: ServerRequest) -> Mapping[str, Any]:
-        """Return what a client is told that asks for the history, or who is there.
-
-        Raises:
-            RejectedMessageError: it may not ask for that, or there is none.
-        """
-        client, memory = self.client, self._host.memory
-        place = self._asked_place(request)
-        body: Mapping[str, Any] | None = None
-        if request.kind == "presence":
-            try:
-                body = memory.presence.whole(place)
-            except UnavailableError:
-                raise _not_yet(request) from None
-        elif (stream := self._stream_of(place, request)) is not None:
-            try:
-                found = read_history(stream, client.session, request.limit, request.before, request.after)
-            except UnknownPositionError as error:
-                pointer = f"/{RESERVED}/history/{'after' if request.before is None else 'before'}"
-                unknown = ClientError(ErrorCode.UNKNOWN_POSITION, str(error), pointer)
-                raise RejectedMessageError(unknown, request.ref) from None
-            body = history_body(stream, found)
-        if body is None:
-            text = f"this signal has no {request.kind}"
-            none = ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}")
-            raise RejectedMessageError(none, request.ref)
-        return body
-
-    def _stream_of(self, place: Place, request: ServerRequest) -> Stream | None:
-        """Return the stream that a request asks for; None if nothing is kept there.
-
-        Raises:
-            RejectedMessageError: it has yet to be read from the backplane.
-        """
-        try:
-            return self._host.memory.stream_of(self.client, place)
-        except UnavailableError:
-            raise _not_yet(request) from None
-
-    def _asked_place(self, request: ServerRequest) -> Place:
-        """Return the place that a request asks for: the client's own, or another one whose signal says who may.
-
-        Raises:
-            RejectedMessageError: the client may not ask for it.
-        """
-        client, verb = self.client, Verb(request.kind)
-        own = request.path is None or self._host.broadcaster.canonical_path_for(client)(request.path) == client.place
-        if own and self.may(verb):
-            return client.place
-        there = None if own or request.path is None else self._host.resolve(client.endpoint.name, request.path)
-        permits = None if there is None else there.rule.permits
-        if there is not None and permits is not None and verb in permits.rules:
-            question = replace(self.question(), path=there.path, params=there.params)
-            if permits.allow(verb, question, self._host.admitter.failures.add):
-                return there.place
-        text = (
-            f"you may not ask for the {request.kind} of this path" if own else "a client may ask for its own path only"
-        )
-        pointer = f"/{RESERVED}/{request.kind}{'' if own else '/path'}"
-        raise RejectedMessageError(ClientError(ErrorCode.FORBIDDEN, text, pointer), request.ref)
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
         """Call plugins' filters, which may change a message; return whether they accept it."""
@@ -571,12 +441,12 @@ class Conversation:
 
     def _vetoed(self, veto: Veto, message: ClientMessage | None) -> None:
         """Report to the sender why its message was dropped, if the plugin's veto has a code."""
-        if self._counts.watch is not None:
-            self._counts.watch.stopped()
+        if self.counts.watch is not None:
+            self.counts.watch.stopped()
         answer = None if message is None else message.answer
         if veto.code:
             ref = None if message is None else message.ref
-            self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref, answer)
+            self.refuse(ClientError(veto.code, veto.detail, veto.pointer), ref, answer)
         elif answer is not None:
             answer.acknowledge()  # nobody is told
 
@@ -621,8 +491,8 @@ class Conversation:
             self._host.memory.reconsider(self, self.rule)
 
     def _allowed(self, permits: Permits, verb: Verb, message: ClientMessage | None = None) -> bool:
-        if message is not None and self._counts.watch is not None:
-            return self._judged(permits, verb, message, self._counts.watch)
+        if message is not None and self.counts.watch is not None:
+            return self._judged(permits, verb, message, self.counts.watch)
         may = permits.at_once(verb, self.client.identity)
         return permits.allow(verb, self.question(message), self._host.admitter.failures.add) if may is None else may
 
@@ -658,7 +528,7 @@ class Conversation:
         ref, answer = (None, None) if message is None else (message.ref, message.answer)
         kind = type(value)
         if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
-            self._reject(FORGED, ref, answer)
+            self.refuse(FORGED, ref, answer)
             return None
         try:
             if target is None:
@@ -678,7 +548,7 @@ class Conversation:
                 return self._host.broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
-            self._reject(_TOO_DEEP, ref, answer)
+            self.refuse(_TOO_DEEP, ref, answer)
         except Veto as veto:
             self._vetoed(veto, message)
         return None
@@ -732,13 +602,13 @@ class Conversation:
             and payload[0] in _MAYBE_MAPPING
             and frame_looks_like_the_server_s(payload.decode())
         ):
-            self._reject(FORGED, None)
+            self.refuse(FORGED, None)
             return
         decision, path = self._decide_frame(opcode, payload), client.path
         if isinstance(decision, Reject):
-            self._reject(decision.error, None)
+            self.refuse(decision.error, None)
             return
-        if self._counts.on:
+        if self.counts.on:
             self._observe(_OUTCOMES[type(decision)], decision)
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
@@ -747,7 +617,7 @@ class Conversation:
             if guard is not None and target.path is None:
                 target = refusing(target, client, guard.refused(self.question(), None))
             receipt = self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
-            answer_later(receipt.later, None, partial(self._reject, ref=None))
+            answer_later(receipt.later, None, partial(self.refuse, ref=None))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
         """Return a frame as the plugins' filters pass it on.
@@ -770,18 +640,14 @@ class Conversation:
             return _BINARY_OPCODE, bytes(value)
         raise Veto
 
-    def refuse(self, error: ClientError, ref: Ref | None) -> None:
-        """Tell the client that a request to the server was refused, and why."""
-        self._reject(error, ref)
-
     def acknowledge(self, request: ServerRequest, body: Mapping[str, Any]) -> None:
         """Tell the client that a request to the server was done."""
-        if self._counts.on:
+        if self.counts.on:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
         self.client.send(self.client.encoding.noticed("ack", {**ref, **body}))
 
-    def _reject(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
+    def refuse(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
         """Tell the sender that its message was refused, and why."""
         if answer is not None:
             answer.refuse(error)
@@ -789,26 +655,26 @@ class Conversation:
 
     def _say(self, error: ClientError, ref: Ref | None, answer: Answer | None) -> None:
         """Note an error, and tell the sender, unless it has been answered."""
-        if self._counts.on:
+        if self.counts.on:
             self._observe(error.code)
-            if self._counts.watch is not None:
-                self._counts.watch.refused(error)
+            if self.counts.watch is not None:
+                self.counts.watch.refused(error)
         if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
 
-    def _failed(self, message: ClientMessage) -> None:
+    def failed(self, message: ClientMessage) -> None:
         """Tell the sender that its message could not be handled."""
-        if (watch := self._counts.watch) is not None and (way := watch.way_of(self.client, message)) is not None:
-            way.error = _FAILED
+        if (watch := self.counts.watch) is not None and (way := watch.way_of(self.client, message)) is not None:
+            way.error = FAILED
         if message.answer is not None:
-            message.answer.fail(_FAILED)
-        self._say(_FAILED, message.ref, message.answer)
+            message.answer.fail(FAILED)
+        self._say(FAILED, message.ref, message.answer)
 
     def _observe(self, outcome: str, decision: Decision | None = None) -> None:
         """Count a message; only called while something counts."""
-        self._counts.messages[outcome] += 1
-        if decision is not None and self._counts.watch is not None:
-            self._counts.watch.decided(decision)
+        self.counts.messages[outcome] += 1
+        if decision is not None and self.counts.watch is not None:
+            self.counts.watch.decided(decision)
         observer = self._host.program_observer
         if observer is not None:
             observer.received(self.client.id, self.client.path, outcome)
@@ -821,10 +687,10 @@ class Conversation:
         if program is None:
             return
         try:
-            self._run(program, self._event(message, datetime.now(UTC), self.rule))
+            self._run(program, self.message_event(message, datetime.now(UTC), self.rule))
         except StepFailedError as error:
             self.step_failed(error)
-            self._failed(message)
+            self.failed(message)
 
     def _run(self, program: Program, event: SignalEvent | ClientEvent) -> None:
         """Run a list that does not wait; plugins' code in it runs in the client's own context."""
@@ -866,10 +732,11 @@ class Conversation:
             code=code,
         )
 
-    def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
+    def message_event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
+        """Make the event of a message."""
         client = self.client
         broadcast: Broadcast = SenderBroadcast(self._host.broadcaster, client, message, self.session)
-        if (watch := self._counts.watch) is not None and (way := watch.way_of(client, message)) is not None:
+        if (watch := self.counts.watch) is not None and (way := watch.way_of(client, message)) is not None:
             broadcast = watch.during(way, broadcast)
         return SignalEvent(
             data=MessageData(
@@ -901,6 +768,11 @@ class Conversation:
             "%s (on %s, for client %s)", error, client.path, client.named, exc_info=error.cause, extra=about(client)
         )
 
+    def _handling(self) -> Entries:
+        if self._entries is None:
+            self._entries = Entries(self, self._host)
+        return self._entries
+
     def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
         host = self._host
         if self._inbox is None:
@@ -908,7 +780,7 @@ class Conversation:
                 self.client,
                 self._source,
                 self.rule.config.parallel,
-                self._handle,
+                self._handling().handle,
                 slots=host.slots,
                 running=host.running,
                 context=self.context(),
@@ -919,149 +791,3 @@ class Conversation:
             self._inbox.add(entry)
         else:
             self._inbox.finish(entry)
-
-    async def _handle_cancellable(self, handling: Awaitable[Any]) -> Any:
-        """Await a handler that is cancelled when the client disconnects, without ending the task in which it runs."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine is run by one
-        cancellable = self._cancellable = self._cancellable or set()
-        cancellable.add(task)
-        try:
-            return await handling
-        except asyncio.CancelledError:
-            if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
-                raise  # the cancellation is not for the client's handler, or not for it alone
-            return _CANCELLED
-        finally:
-            cancellable.discard(task)
-
-    async def _handle(self, entry: Entry) -> None:
-        message, _, rule, work, _ = entry
-        client, overdue = self.client, self._host.overdue
-        if isinstance(message, ClientMessage) and self._is_void:
-            self._drop(message)
-            work.end()
-            return
-        scope = asyncio.timeout(rule.config.timeout if isinstance(message, ClientMessage) else None)
-        handling = overdue.begin(scope, client, rule)
-        begun = perf_counter() if self._counts.on else None
-        try:
-            async with scope:
-                is_told = await self._handle_entry(entry)
-            if scope.expired() and not is_told:  # the handler caught its cancellation and ran to its end
-                self._overran(handling, message, None)
-        except TimeoutError as error:
-            self._overran(handling, message, error)
-        finally:
-            overdue.end(handling)
-            if isinstance(message, ClientMessage):
-                if begun is not None:
-                    self._note_time(message, perf_counter() - begun)
-                self._drop(message)
-            work.end()
-
-    def _note_time(self, message: ClientMessage, seconds: float) -> None:
-        """Note how long a message was handled."""
-        self._counts.handled(seconds)
-        if (watch := self._counts.watch) is not None and (way := watch.way_of(self.client, message)) is not None:
-            way.seconds = seconds
-
-    @property
-    def _is_void(self) -> bool:
-        """Whether nothing more is handled of what the client has sent: it may not, or it has been gone for too long."""
-        if self._deadline is None:
-            return self.client.refused
-        return self._deadline.is_over or self._host.moderation.refusal(self.client.identity) is not None
-
-    def _drop(self, message: ClientMessage) -> None:
-        """Note that a message is not handled any more; without effect if it is answered."""
-        if message.answer is not None:
-            message.answer.drop(_FAILED)
-
-    def _overran(
-        self, handling: Handling, message: ClientMessage | ClientArrival | ClientDeparture, error: TimeoutError | None
-    ) -> None:
-        """Report to the log, the hooks `on_error` and the sender that the time for a message was over."""
-        rule, text = handling.rule, "was cancelled, since its client had gone"
-        if not handling.is_told:
-            text = f"took longer than {rule.config.timeout or 0.0:g} s"
-            logger.warning("%s %s and was cancelled", handling, text, extra=about(handling.client))
-        if error is not None:
-            overran(error, text)
-        elif rule.code is not None:
-            rule.code.overran(text)
-        if isinstance(message, ClientMessage):
-            self._failed(message)
-
-    async def _handle_entry(self, entry: Entry) -> bool:
-        """Handle a message, an arrival or a departure; return whether it failed and the failure was reported."""
-        message, _, rule, _, _ = entry
-        try:
-            await self._run_entry(entry)
-        except StepFailedError as failed:
-            self.step_failed(failed)
-        except UnavailableError as unavailable:
-            logger.error(  # noqa: TRY400 - nothing of it is the plugin's
-                "%s failed on %s for client %s: %s",
-                rule.work,
-                self.client.path,
-                self.client.id,
-                unavailable,
-                extra=about(self.client),
-            )
-            if isinstance(message, ClientMessage):
-                self._reject(UNAVAILABLE, message.ref, message.answer)
-            return True
-        except BaseException as error:  # SystemExit, too: it would end the event loop
-            if is_the_task_s(error):
-                raise
-            logger.error(  # noqa: TRY400 - of what the plugin really raised
-                "%s failed on %s for client %s",
-                rule.work,
-                self.client.path,
-                self.client.id,
-                exc_info=original(error),
-                extra=about(self.client),
-            )
-        else:
-            return False
-        if isinstance(message, ClientMessage):
-            self._failed(message)
-        return True
-
-    async def _run_entry(self, entry: Entry) -> None:
-        """Run the list or the handler of an entry, and answer its message."""
-        message, timestamp, rule, _, _ = entry
-        result: Any = None
-        if not isinstance(message, ClientMessage):
-            await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
-            return
-        if isinstance(rule.reaction, Do):
-            await rule.reaction.program.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
-        elif isinstance(rule.reaction, Call):
-            handler = rule.reaction.handler
-            handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
-            result = await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
-        if message.answer is not None and result is not _CANCELLED:
-            self._conclude(message.answer, result)
-
-    def _conclude(self, answer: Answer, result: Any) -> None:
-        """Answer with what a handler has returned, unless it has replied.
-
-        Raises:
-            TypeError: the result is not JSON.
-            ValueError: it is too large.
-        """
-        client = self.client
-        if not (result is None or result == "" or isinstance(result, Receipt) or answer.done):
-            check_size(result)
-            with contextlib.suppress(Veto):
-                broadcaster = self._host.broadcaster
-                broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
-        answer.acknowledge()
-
-
-def _not_yet(request: ServerRequest) -> RejectedMessageError:
-    """Return the answer to a request for what is being read from the backplane."""
-    later = ClientError(ErrorCode.UNAVAILABLE, "this is not known here yet; ask again in a moment")
-    return RejectedMessageError(later, request.ref)

@@ -16,6 +16,9 @@ from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
+FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
+"""What the sender is told of a message whose handler or list has failed."""
+
 NOT_HANDLED = ClientError(ErrorCode.HANDLER_FAILED, "the client had gone before its message was handled")
 """What a repeat of a message is told that was dropped."""
 
