@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.api.conftest import READER, ROOMS, SHOP, TEXT, Program
 from websockets.exceptions import ConnectionClosed
 
-from signalpost.operations.operator import OPERATIONS
+from signalpost.operations.table import OPERATIONS
 from signalpost.testing import serve
 
 

@@ -21,7 +21,7 @@ from signalpost.control.commands import COMMANDS
 from signalpost.control.protocol import LONGEST_REQUEST, ControlError, read_answer, read_request
 from signalpost.control.server import MOST
 from signalpost.errors import OperatorError
-from signalpost.operations.operator import OPERATIONS
+from signalpost.operations.table import OPERATIONS
 
 TEXT = """
 endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]

@@ -8,8 +8,8 @@ from signalpost import __version__
 from signalpost.api.cloudevents import BATCH, BATCH_SCHEMA, EVENT, EVENT_SCHEMA
 from signalpost.api.idempotency import HEADER, KNOWN_SECONDS, LONGEST
 from signalpost.operations.operation import Operation
-from signalpost.operations.operator import OPERATIONS
 from signalpost.operations.shapes import ERROR, closed
+from signalpost.operations.table import OPERATIONS
 
 _JSON = "application/json"
 _ERRORS: Mapping[str, str] = {

@@ -20,7 +20,8 @@ from signalpost.edge.rates import RateTable
 from signalpost.http.request import WebRequest
 from signalpost.http.services import OwnRoute
 from signalpost.operations.operation import Caller, Operation, OperationError
-from signalpost.operations.operator import OPERATIONS, Operator
+from signalpost.operations.operator import Operator
+from signalpost.operations.table import OPERATIONS
 
 _JSON = "application/json"
 _FIELDS: Mapping[str, str] = {"cache-control": "no-store", "vary": "authorization"}
@@ -106,7 +107,7 @@ class Api:
         """Return the answer to a request; also a refusal is one, which a repeat is given again."""
         try:
             given = _query_of(operation, request) if operation.reads else _body_of(operation, request)
-            answer = await self._operator.run(operation.name, caller, given)
+            answer = await operation.run(self._operator, caller, given)
         except OperationError as error:
             return _failed(error)
         return Answered(status_of(operation), orjson.dumps(answer))

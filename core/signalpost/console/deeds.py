@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from signalpost.console.asked import Asked
+from signalpost.operations.moderating import DISCONNECT
 from signalpost.operations.operation import Caller, OperationError
 from signalpost.operations.operator import Operator
+from signalpost.operations.publishing import PUBLISH
 from signalpost.words import printable, quoted
 
 LOG = logging.getLogger(__name__)
@@ -27,13 +29,13 @@ class Deeds:
 
     async def kick(self, asked: Asked) -> Mapping[str, Any]:
         """Close the connections of clients; see the operation ``disconnect``."""
-        done = await self._operator.run("disconnect", _caller(asked), asked.body)
+        done = await DISCONNECT.run(self._operator, _caller(asked), asked.body)
         LOG.warning("%s kicks %s: %d clients", who(asked), _named(asked.body), done["matched"])
         return {"told": f"{_clients(done['matched'])} sent away"}
 
     async def publish(self, asked: Asked) -> Mapping[str, Any]:
         """Publish a value; see the operation ``publish``."""
-        done = await self._operator.run("publish", _caller(asked), asked.body)
+        done = await PUBLISH.run(self._operator, _caller(asked), asked.body)
         LOG.warning("%s publishes to %s: %d clients", who(asked), _named(asked.body), done["matched"])
         return {"told": f"Published to {_clients(done['matched'])}"}
 

@@ -14,6 +14,7 @@ from signalpost.errors import UnavailableError
 from signalpost.jobstatus import shown_job
 from signalpost.operations.operation import Caller, OperationError
 from signalpost.operations.operator import Operator
+from signalpost.operations.reading import PRESENCE
 from signalpost.paths import path_of
 from signalpost.plan.ways import facts_of, signal_does
 from signalpost.signals.counts import Groups, label_of, views, walk
@@ -106,7 +107,7 @@ class Reading:
         ways = self._watch.look(known)
         node.counts.watch_by(self._watch)
         try:
-            presence = await self._operator.run("presence", _CONSOLE, {"path": known, "limit": MOST_CLIENTS})
+            presence = await PRESENCE.run(self._operator, _CONSOLE, {"path": known, "limit": MOST_CLIENTS})
         except OperationError:  # its signal has none, or only other nodes know
             presence = None
         return {"path": known, "messages": list(map(_shown_way, reversed(ways))), "presence": presence}

@@ -14,8 +14,10 @@ from typing import Any
 from signalpost.control.protocol import ControlError
 from signalpost.jobstatus import shown_job
 from signalpost.node import Node
-from signalpost.operations.operation import Caller, OperationError
-from signalpost.operations.operator import OPERATIONS, Operator
+from signalpost.operations.moderating import DISCONNECT, REVOKE
+from signalpost.operations.operation import Caller, Operation, OperationError
+from signalpost.operations.operator import Operator
+from signalpost.operations.table import OPERATIONS
 from signalpost.signals.moderation import Moderation
 from signalpost.words import among, listing
 
@@ -84,18 +86,18 @@ class Command:
     function: Callable[[Request], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 
 
-async def _operation(name: str, request: Request) -> Mapping[str, Any]:
+async def _operation(operation: Operation, request: Request) -> Mapping[str, Any]:
     """Do an operation, which other programs may ask for over HTTP, too."""
     try:
-        found: Mapping[str, Any] = await request.operator.run(name, Caller(request.by), request.options)
+        found: Mapping[str, Any] = await operation.run(request.operator, Caller(request.by), request.options)
     except OperationError as error:
         where = f"{error.pointer[1:]}: " if error.pointer else ""
         raise ControlError("bad-request" if error.code == "bad-request" else "refused", where + error.detail) from None
     return found
 
 
-async def _closing(name: str, request: Request) -> Mapping[str, Any]:
-    told = dict(await _operation(name, request))
+async def _closing(operation: Operation, request: Request) -> Mapping[str, Any]:
+    told = dict(await _operation(operation, request))
     return {"closed": told.pop("matched"), **told}
 
 
@@ -135,8 +137,8 @@ def _revoked(request: Request) -> Mapping[str, Any]:
     return {"revoked": shown, "count": len(rows)}
 
 
-def _options(operation: str) -> frozenset[str]:
-    arguments = OPERATIONS[operation].arguments
+def _options(operation: Operation) -> frozenset[str]:
+    arguments = operation.arguments
     return frozenset(arguments.get("else", arguments)["properties"])
 
 
@@ -146,9 +148,9 @@ def _jobs(request: Request) -> Mapping[str, Any]:
 
 
 COMMANDS: Mapping[str, Command] = {
-    **{name: Command(_options(name), partial(_operation, name)) for name in OPERATIONS},
-    "kick": Command(_options("disconnect"), partial(_closing, "disconnect")),
-    "revoke": Command(_options("revoke"), partial(_closing, "revoke")),
+    **{each.name: Command(_options(each), partial(_operation, each)) for each in OPERATIONS.values()},
+    "kick": Command(_options(DISCONNECT), partial(_closing, DISCONNECT)),
+    "revoke": Command(_options(REVOKE), partial(_closing, REVOKE)),
     "ban": Command(frozenset({"user", "seconds", "reason"}), _ban),
     "unban": Command(frozenset({"user"}), _unban),
     "unrevoke": Command(frozenset({"user", "token_id"}), _unrevoke),

@@ -1,28 +1,26 @@
 """Close connections, refuse tokens, and put clients into groups."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.auth.revocations import DAY
 from signalpost.config.authmodel import KeyPermission
 from signalpost.errors import OperatorError
 from signalpost.operations.operation import Arguments, Caller, Operation, OperationError
+from signalpost.operations.operator import Operator
 from signalpost.operations.shapes import ANY_OF_THEM, GROUP, OTHERS, WHOM, closed, text, whole
 from signalpost.websocket.frames import CODES_ALLOWED, CloseCode, may_be_sent
-
-if TYPE_CHECKING:
-    from signalpost.operations.operator import Operator
 
 _MATCHED = whole("Clients of this node that it was done to.", 0)
 _TOLD = closed({"matched": _MATCHED, "others": OTHERS}, ("matched",))
 
 
-def _others(operator: "Operator") -> dict[str, bool]:
+def _others(operator: Operator) -> dict[str, bool]:
     """Return whether other nodes are told at once, if there are any."""
     known = operator.node.moderation.others_know
     return {} if known is None else {"others": known}
 
 
-async def _disconnect(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _disconnect(operator: Operator, caller: Caller, given: Arguments) -> Any:
     caller.require_path(given.get("path"))
     code = given.get("code", int(CloseCode.KICKED))
     if not may_be_sent(code):
@@ -58,7 +56,7 @@ DISCONNECT = Operation(
 )
 
 
-async def _revoke(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _revoke(operator: Operator, caller: Caller, given: Arguments) -> Any:
     caller.require_path(None)
     if "token_id" in given and ("user" in given or "before" in given):
         text = "either a user is named, with before if need be, or the id of a token"
@@ -103,15 +101,15 @@ REVOKE = Operation(
 )
 
 
-async def _join(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _join(operator: Operator, caller: Caller, given: Arguments) -> Any:
     return _regroup(operator, caller, given, joins=True)
 
 
-async def _leave(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _leave(operator: Operator, caller: Caller, given: Arguments) -> Any:
     return _regroup(operator, caller, given, joins=False)
 
 
-def _regroup(operator: "Operator", caller: Caller, given: Arguments, *, joins: bool) -> Any:
+def _regroup(operator: Operator, caller: Caller, given: Arguments, *, joins: bool) -> Any:
     caller.require_path(given.get("path"))
     node = operator.node
     targets = node.broadcaster.targets(None, given.get("path"), None, given.get("client"), given.get("user"))

@@ -2,14 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.config.authmodel import ApiKeyConfig, KeyPermission
 from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.operations.operator import Operator
 from signalpost.words import listing, quoted
-
-if TYPE_CHECKING:
-    from signalpost.operations.operator import Operator
 
 Arguments = Mapping[str, Any]
 Document = Mapping[str, Any]
@@ -103,7 +101,7 @@ class Operation:
     reads: bool
     arguments: Document
     answer: Document
-    function: "Callable[[Operator, Caller, Any], Awaitable[Any]]"
+    function: Callable[[Operator, Caller, Any], Awaitable[Any]]
     detail: str = ""
 
     @property
@@ -112,6 +110,22 @@ class Operation:
         if self.name not in _GATES:
             _GATES[self.name] = SchemaGate.compile(self.arguments)
         return _GATES[self.name]
+
+    async def run(self, operator: Operator, caller: Caller, arguments: Any) -> Any:
+        """Do it, and return its answer.
+
+        Args:
+            operator: that it is done with.
+            caller: who asks for it.
+            arguments: as they came.
+
+        Raises:
+            OperationError: it is not done.
+        """
+        if self.needs is not None:
+            caller.require(self.needs)
+        self.check(arguments)
+        return await self.function(operator, caller, arguments)
 
     def check(self, arguments: Any) -> None:
         """Check the arguments.

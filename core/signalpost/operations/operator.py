@@ -1,4 +1,4 @@
-"""The operator: does operations on a node for whoever may ask for them."""
+"""The operator: what operations are done with."""
 
 import asyncio
 import os
@@ -9,20 +9,9 @@ from typing import Any
 
 from signalpost import __version__
 from signalpost.node import Node
-from signalpost.operations.moderating import DISCONNECT, JOIN, LEAVE, REVOKE
 from signalpost.operations.onces import Onces
-from signalpost.operations.operation import Caller, Operation, OperationError
-from signalpost.operations.publishing import PUBLISH
-from signalpost.operations.reading import CLIENTS, HISTORY, INFO, PRESENCE
-from signalpost.operations.watching import SIGNALS
 from signalpost.plan import Plan
 from signalpost.plan.fingerprint import fingerprint
-from signalpost.words import unknown
-
-OPERATIONS: Mapping[str, Operation] = {
-    each.name: each for each in (PUBLISH, HISTORY, PRESENCE, CLIENTS, SIGNALS, INFO, DISCONNECT, REVOKE, JOIN, LEAVE)
-}
-"""All of them, by name."""
 
 NodesOf = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
 """Returns the nodes of the app, each as the operation ``info`` has them; may raise `UnavailableError`."""
@@ -32,7 +21,7 @@ _ALONE = "alone"
 
 
 class Operator:
-    """Does operations on a node.
+    """A node, and what operations on it need besides.
 
     Args:
         node: that they are done on.
@@ -55,25 +44,6 @@ class Operator:
         self._nodes = nodes
         self._started = time.time()
         self._digested: tuple[Plan, Mapping[str, str]] | None = None
-
-    async def run(self, name: str, caller: Caller, arguments: Any) -> Any:
-        """Do an operation, and return its answer.
-
-        Args:
-            name: of the operation.
-            caller: who asks for it.
-            arguments: as they came.
-
-        Raises:
-            OperationError: it is not done.
-        """
-        operation = OPERATIONS.get(name)
-        if operation is None:
-            raise OperationError("not-found", unknown("operation", name, tuple(OPERATIONS)))
-        if operation.needs is not None:
-            caller.require(operation.needs)
-        operation.check(arguments)
-        return await operation.function(self, caller, arguments)
 
     async def info(self) -> Mapping[str, Any]:
         """Return which nodes there are.

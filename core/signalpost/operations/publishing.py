@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.backplanes.backplane import Once
 from signalpost.config.authmodel import KeyPermission
@@ -11,12 +11,10 @@ from signalpost.delivery.target import EVERYONE, Published, sum_of
 from signalpost.errors import UnavailableError
 from signalpost.operations.onces import ONCE_SECONDS
 from signalpost.operations.operation import Arguments, Caller, Operation, OperationError
+from signalpost.operations.operator import Operator
 from signalpost.operations.shapes import ERROR, WHOM, closed, switch, text, whole
 from signalpost.signals.levels import TooBroadError
 from signalpost.signals.messagefilters import Veto
-
-if TYPE_CHECKING:
-    from signalpost.operations.operator import Operator
 
 MOST_ITEMS = 1_000
 """Values of one list."""
@@ -53,7 +51,7 @@ _SENT = closed(
 _REFUSED = closed({"error": ERROR}, ("error",), description="Why a value of a list was not sent.")
 
 
-async def _publish(operator: "Operator", caller: Caller, given: Any) -> Any:
+async def _publish(operator: Operator, caller: Caller, given: Any) -> Any:
     if not isinstance(given, list):
         _check(caller, given, "")
         return await _begin(operator, caller, given)
@@ -73,7 +71,7 @@ def _check(caller: Caller, item: Arguments, base: str) -> None:
     caller.require_path(item.get("path"), f"{base}/path")
 
 
-def _begun(operator: "Operator", caller: Caller, item: Arguments) -> Awaitable[Arguments] | OperationError:
+def _begun(operator: Operator, caller: Caller, item: Arguments) -> Awaitable[Arguments] | OperationError:
     try:
         return _begin(operator, caller, item)
     except OperationError as error:
@@ -89,7 +87,7 @@ async def _told(begun: Awaitable[Arguments] | OperationError) -> Arguments:
         return {"error": error.body}
 
 
-def _begin(operator: "Operator", caller: Caller, item: Arguments) -> Awaitable[Arguments]:
+def _begin(operator: Operator, caller: Caller, item: Arguments) -> Awaitable[Arguments]:
     """Send a value now, and return what its answer is awaited by."""
     once = item.get("once")
     if once is None:
@@ -122,7 +120,7 @@ async def _answered(sent: "Published | asyncio.Future[Published]") -> Arguments:
     return answer
 
 
-def _send(operator: "Operator", item: Arguments, once: Once | None) -> "Published | asyncio.Future[Published]":
+def _send(operator: Operator, item: Arguments, once: Once | None) -> "Published | asyncio.Future[Published]":
     """Send a value, and return what became of it, or will.
 
     Raises:

@@ -1,20 +1,18 @@
 """Read what there is: kept values, who is present, who is connected, which nodes there are."""
 
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.config.authmodel import KeyPermission
 from signalpost.delivery.client import Client
 from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, read_position
 from signalpost.operations.operation import Arguments, Caller, Operation, OperationError
+from signalpost.operations.operator import Operator
 from signalpost.operations.shapes import CLIENT, COMPLETE, PATH, POSITION, WHOM, closed, listed, text, whole
 from signalpost.paths import path_of
 from signalpost.signals.recovery import MOST_ENTRIES
 from signalpost.signals.requests import UnknownPositionError, history_body
-
-if TYPE_CHECKING:
-    from signalpost.operations.operator import Operator
 
 MOST_SHOWN = 1_000
 """Clients, or users, of one answer."""
@@ -25,7 +23,7 @@ _USUAL = 100
 # History
 
 
-async def _history(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _history(operator: Operator, caller: Caller, given: Arguments) -> Any:
     path = given["path"]
     caller.require_path(path)
     memory = operator.node.memory
@@ -90,7 +88,7 @@ HISTORY = Operation(
 # Presence
 
 
-async def _presence(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _presence(operator: Operator, caller: Caller, given: Arguments) -> Any:
     path = given["path"]
     caller.require_path(path)
     memory = operator.node.memory
@@ -150,7 +148,7 @@ PRESENCE = Operation(
 # Clients
 
 
-async def _clients(operator: "Operator", caller: Caller, given: Arguments) -> Any:
+async def _clients(operator: Operator, caller: Caller, given: Arguments) -> Any:
     caller.require_path(given.get("path"))
     node = operator.node
     names = [given.get(name) for name in ("path", "group", "client", "user")]
@@ -227,7 +225,7 @@ CLIENTS = Operation(
 # Nodes
 
 
-async def _info(operator: "Operator", _caller: Caller, _given: Arguments) -> Any:
+async def _info(operator: Operator, _caller: Caller, _given: Arguments) -> Any:
     try:
         return await operator.info()
     except UnavailableError as error:

@@ -2,17 +2,15 @@
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signalpost.config.authmodel import KeyPermission
 from signalpost.operations.operation import Arguments, Caller, Operation
+from signalpost.operations.operator import Operator
 from signalpost.operations.shapes import COMPLETE, closed, listed, text, whole
 
-if TYPE_CHECKING:
-    from signalpost.operations.operator import Operator
 
-
-async def _signals(operator: "Operator", caller: Caller, _given: Arguments) -> Any:
+async def _signals(operator: Operator, caller: Caller, _given: Arguments) -> Any:
     caller.require_path(None)
     node = operator.node
     return {
