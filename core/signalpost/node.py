@@ -35,7 +35,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, AdmissionHook
 from signalpost.signals.broadcast import Broadcaster, Sender, SenderBroadcast
 from signalpost.signals.conversation import Conversation
-from signalpost.signals.counts import Counts, SignalView, views, walk
+from signalpost.signals.counts import Counts, SignalView, groups_of, views
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.expiry import Expiries
 from signalpost.signals.grouping import Grouping
@@ -531,12 +531,7 @@ class Node:
         The first call begins to count. It looks at all clients, which takes one to five milliseconds for each thousand.
         """
         self.count()
-        walking = walk(self.hub, self.generation.table)
-        while True:
-            try:
-                next(walking)
-            except StopIteration as end:
-                return views(self.counts, end.value)
+        return views(self.counts, groups_of(self.hub, self.generation.table))
 
     def inspect(self) -> NodeView:
         """Return the connected clients, and what waits."""

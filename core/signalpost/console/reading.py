@@ -14,10 +14,10 @@ from signalpost.errors import UnavailableError
 from signalpost.jobstatus import shown_job
 from signalpost.operations.operation import Caller, OperationError
 from signalpost.operations.operator import Operator
-from signalpost.operations.reading import PRESENCE
+from signalpost.operations.reading import PRESENCE, shown_client
 from signalpost.paths import path_of
 from signalpost.plan.ways import facts_of, signal_does
-from signalpost.signals.counts import Groups, label_of, views, walk
+from signalpost.signals.counts import Groups, groups_in_turns, label_of, views
 from signalpost.signals.watching import Watch, Way
 
 MOST_CLIENTS: Final = 200
@@ -51,7 +51,7 @@ class Reading:
         """
         node = self._node
         node.count()
-        groups, jobs = await self._groups(), node.shared.services.jobs
+        groups, jobs = await groups_in_turns(node.hub, node.generation.table), node.shared.services.jobs
         return {
             "version": __version__,
             "signals": self._signals(groups),
@@ -64,16 +64,6 @@ class Reading:
             ],
             "cluster": await self._cluster(),
         }
-
-    async def _groups(self) -> Groups:
-        walking = walk(self._node.hub, self._node.generation.table)
-        while True:
-            try:
-                next(walking)
-            except StopIteration as end:
-                groups: Groups = end.value
-                return groups
-            await asyncio.sleep(0)
 
     def _signals(self, groups: Groups) -> Sequence[Mapping[str, Any]]:
         rules = {label_of(rule): rule for rule in self._node.generation.table.rules}
@@ -121,19 +111,6 @@ class Reading:
         except UnavailableError:
             return {"here": False, "node": self._operator.tag, "nodes": []}
         return {"here": True, **info}
-
-
-def shown_client(client: Client) -> Mapping[str, Any]:
-    """Return a client for the page."""
-    return {
-        "id": client.id,
-        "user": client.user,
-        "path": client.path,
-        "endpoint": client.endpoint.name,
-        "protocol": client.encoding.codec.name,
-        "groups": sorted(client.groups),
-        "waiting": client.waiting,
-    }
 
 
 def _shown_way(way: Way) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ def families(readings: Readings, groups: Groups) -> list[Metric]:
 
     Args:
         readings: where the numbers are.
-        groups: its clients (`signalpost.signals.counts.walk`).
+        groups: its clients (`signalpost.signals.counts.groups_of`).
     """
     return [
         *_of_clients(groups),

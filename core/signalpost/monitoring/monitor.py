@@ -12,7 +12,7 @@ from signalpost.config.monitormodel import MonitorConfig, ready_path
 from signalpost.http.request import WebRequest
 from signalpost.http.services import OwnRoute
 from signalpost.monitoring.readings import Readings
-from signalpost.signals.counts import Groups, walk
+from signalpost.signals.counts import Groups, groups_in_turns
 
 _JSON = "application/json"
 _FRESH = {"cache-control": "no-store"}
@@ -53,7 +53,8 @@ class Monitor:
         """Return all metrics. The loop turns meanwhile: it looks at some clients at a time, and a thread writes."""
         async with self._scraping:  # one at a time, however many ask
             families, expose = await asyncio.to_thread(_load)
-            found = families(self._readings, await self._groups())
+            node = self._readings.node
+            found = families(self._readings, await groups_in_turns(node.hub, node.generation.table))
             body, content_type = await asyncio.to_thread(expose, found, request.headers.get("accept", ""))
         return HTTPResponse(body, headers=_FRESH, content_type=content_type)
 
@@ -67,16 +68,6 @@ class Monitor:
         if reasons:
             return _shown({"status": "unavailable", "reasons": list(reasons)}, HTTPStatus.SERVICE_UNAVAILABLE)
         return _shown({"status": "ok"})
-
-    async def _groups(self) -> Groups:
-        walking = walk(self._readings.node.hub, self._readings.node.generation.table)
-        while True:
-            try:
-                next(walking)
-            except StopIteration as end:
-                groups: Groups = end.value
-                return groups
-            await asyncio.sleep(0)
 
 
 def _load() -> tuple[Callable[[Readings, Groups], list[Any]], Callable[[list[Any], str], tuple[bytes, str]]]:

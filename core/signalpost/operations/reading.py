@@ -161,13 +161,14 @@ async def _clients(operator: Operator, caller: Caller, given: Arguments) -> Any:
         given.get("limit", MOST_SHOWN), (each for each in found if each.id > after), key=lambda each: each.id
     )
     return {
-        "clients": [{**_shown(client), "node": operator.tag} for client in shown],
+        "clients": [{**shown_client(client), "node": operator.tag} for client in shown],
         "count": len(found),
         "complete": node.alone,
     }
 
 
-def _shown(client: Client) -> dict[str, Any]:
+def shown_client(client: Client) -> dict[str, Any]:
+    """Return what is told of a client."""
     return {
         "id": client.id,
         "user": client.user,

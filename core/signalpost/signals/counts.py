@@ -2,9 +2,10 @@
 
 A conversation holds the `SignalCounts` of its signal, so that a message costs an addition and no look-up. Nothing is
 counted before `Counts.begin`: until then each message costs the question whether `SignalCounts.on` is set. What can be
-read when somebody asks, such as the number of clients, is not counted at all (`walk`).
+read when somebody asks, such as the number of clients, is not counted at all (`groups_of`).
 """
 
+import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Generator
@@ -182,8 +183,30 @@ Groups = dict[tuple[str, str, str], Group]
 """By signal, name of the endpoint, and protocol (`signalpost.delivery.codec.Codec.name`)."""
 
 
-def walk(hub: Hub, table: SignalTable) -> Generator[None, None, Groups]:
-    """Look at all clients, and return them in groups. It pauses after some, so that the loop may turn meanwhile."""
+def groups_of(hub: Hub, table: SignalTable) -> Groups:
+    """Look at all clients, and return them in groups."""
+    walk = _walk(hub, table)
+    while True:
+        try:
+            next(walk)
+        except StopIteration as end:
+            groups: Groups = end.value
+            return groups
+
+
+async def groups_in_turns(hub: Hub, table: SignalTable) -> Groups:
+    """Look at some clients at a time, so that the loop turns meanwhile, and return all in groups."""
+    walk = _walk(hub, table)
+    while True:
+        try:
+            next(walk)
+        except StopIteration as end:
+            groups: Groups = end.value
+            return groups
+        await asyncio.sleep(0)
+
+
+def _walk(hub: Hub, table: SignalTable) -> Generator[None, None, Groups]:
     groups: Groups = {}
     labels: dict[Place, str] = {}
     for number, client in enumerate(list(hub.clients.values()), 1):
