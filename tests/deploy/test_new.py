@@ -66,6 +66,20 @@ class TestFiles:
         assert files(own) == {"routes.yaml", "deploy/nginx.conf"}
         assert (own / "routes.yaml").read_text() == ENDPOINT
 
+    def test_without_a_folder_it_is_for_the_app_that_is_here(self, new, app, monkeypatch):
+        own = app(ENDPOINT)
+        monkeypatch.chdir(own)
+        result = new("--deploy", "nginx")
+        assert result.exit_code == 0
+        assert files(own) == {"routes.yaml", "deploy/nginx.conf"}
+        assert "  deploy/nginx.conf\n" in result.stdout
+
+    def test_without_a_folder_there_has_to_be_an_app_here(self, new, folder):
+        result = new("--deploy", "nginx")
+        assert result.exit_code == 2
+        assert "--deploy is for the app here, and here is no routes.yaml" in result.stderr
+        assert list(folder.iterdir()) == []
+
     def test_a_file_that_is_there_is_not_overwritten_and_told(self, new, app):
         own = app(ENDPOINT)
         (own / "Dockerfile").write_text("mine")

@@ -23,7 +23,7 @@ def test_its_first_commands_write_what_its_table_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in blocks("sh")[0].splitlines():
         _, *arguments = shlex.split(line, comments=True)
-        if "." in arguments:
+        if "chat" not in arguments:  # for the app here
             monkeypatch.chdir(tmp_path / "chat")
         result = CliRunner().invoke(cli, arguments)
         assert (result.exit_code, result.exception) == (0, None)

@@ -618,7 +618,7 @@ def jobs_command(file: str, *, as_json: bool) -> None:
 
 
 @cli.command("new", cls=NewCommand)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--from",
     "starter",
@@ -634,11 +634,11 @@ def jobs_command(file: str, *, as_json: bool) -> None:
     type=click.Choice(("docker", "systemd", "nginx")),
     help="Also what runs it there. May be repeated, and FOLDER may be an app that is there already.",
 )
-def new_command(folder: Path, starter: str | None, *, plugin: bool, deploy: tuple[str, ...]) -> None:
+def new_command(folder: Path | None, starter: str | None, *, plugin: bool, deploy: tuple[str, ...]) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
-    With --plugin it is a plugin, named after FOLDER. With --deploy, an app that is in FOLDER gets the files for its
-    deployment, and nothing else: no file that is there is touched.
+    With --plugin it is a plugin, named after FOLDER. With --deploy, an app that is in FOLDER (or, without one, here)
+    gets the files for its deployment, and nothing else: no file that is there is touched.
     """
     from signalpost.cli.new import DEMO, create_app, create_plugin
 
@@ -646,6 +646,11 @@ def new_command(folder: Path, starter: str | None, *, plugin: bool, deploy: tupl
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
     if plugin and deploy:
         raise click.UsageError("--deploy is for apps, and --plugin makes a plugin: leave one of them out")
+    if folder is None:
+        if not (deploy and Path("routes.yaml").exists()):
+            here = " (without one, --deploy is for the app here, and here is no routes.yaml)" if deploy else ""
+            raise click.UsageError(f"Missing argument 'FOLDER'{here}.")
+        folder = Path()
     if deploy and (folder / "routes.yaml").exists():
         if starter is not None:
             raise click.UsageError(f"{folder} has an app already, which stays as it is: leave --from out")
