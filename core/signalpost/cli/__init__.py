@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPMethod
 from pathlib import Path
 from time import time_ns
@@ -646,11 +646,7 @@ def new_command(folder: Path | None, starter: str | None, *, plugin: bool, deplo
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
     if plugin and deploy:
         raise click.UsageError("--deploy is for apps, and --plugin makes a plugin: leave one of them out")
-    if folder is None:
-        if not (deploy and Path("routes.yaml").exists()):
-            here = " (without one, --deploy is for the app here, and here is no routes.yaml)" if deploy else ""
-            raise click.UsageError(f"Missing argument 'FOLDER'{here}.")
-        folder = Path()
+    folder = folder or _folder_here(deploy)
     if deploy and (folder / "routes.yaml").exists():
         if starter is not None:
             raise click.UsageError(f"{folder} has an app already, which stays as it is: leave --from out")
@@ -668,6 +664,14 @@ def new_command(folder: Path | None, starter: str | None, *, plugin: bool, deplo
     here = folder.resolve() == Path.cwd()
     following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
+
+
+def _folder_here(deploy: Collection[str]) -> Path:
+    """Return the folder of a command that names none: --deploy is for the app here."""
+    if deploy and Path("routes.yaml").exists():
+        return Path()
+    here = " (without one, --deploy is for the app here, and here is no routes.yaml)" if deploy else ""
+    raise click.UsageError(f"Missing argument 'FOLDER'{here}.")
 
 
 def _deploy(folder: Path, kinds: Sequence[str]) -> None:
