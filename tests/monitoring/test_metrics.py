@@ -179,6 +179,22 @@ async def test_a_client_that_comes_back_is_counted_with_what_it_had_missed():
     assert of(found, "recovered_values_total", signal="/chat") == 3
 
 
+async def test_gaps_are_counted_by_why_values_are_missing():
+    async with serve(APP.replace("history: 10", "history: 2")) as app, app.connect("/chat") as ada:
+        async with app.connect("/chat", subprotocols=["signalpost.v1"]) as bob:
+            at = (await bob.receive_json())["welcome"]["at"]
+        for number in range(5):
+            await ada.send(str(number))
+            await ada.receive()
+        for shown in (at, "of-another-server:1"):
+            async with app.connect(f"/chat?at={shown}", subprotocols=["signalpost.v1"]) as bob:
+                while "gap" not in await bob.receive_json():
+                    pass
+        found = await scrape(app)
+    assert of(found, "gaps_total", why="too-old") == 1
+    assert of(found, "gaps_total", why="lost") == 1
+
+
 async def test_clients_choose_no_label():
     async with serve(APP) as app, app.connect("/chat") as ada, app.connect("/rooms/blue") as bob:
         for number in range(30):
