@@ -211,7 +211,7 @@ async def test_clients_choose_no_label():
     told = {key for key in found if key[0].startswith("signalpost_") and "build" not in key[0]}
     labels = {value for _, *pairs in told for _, value in pairs}
     declared = {"/chat", "/rooms/<room>", "/echo", "undeclared", "none", "live"}
-    words = {"plain", "accepted", "deliver", "done", "failed", "1000", "1005"}
+    words = {"plain", "accepted", "deliver", "done", "failed", "1000", "1005", "lost", "slow", "too-old"}
     assert labels <= declared | words
     assert of(found, "messages_total", signal="undeclared", outcome="deliver") == 30
     assert of(found, "broadcasts_total", signal="undeclared") == 60

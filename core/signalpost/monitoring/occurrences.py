@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from signalpost.history.stream import Why
 from signalpost.observe import Observer
 from signalpost.websocket.frames import CloseCode
 
@@ -36,7 +37,7 @@ class Occurrences(Observer):
         self.disconnected_clients: Counter[str] = Counter()
         self.dropped_clients: Counter[str] = Counter()
         self.kicked_clients: Counter[str] = Counter()
-        self.gaps: Counter[str] = Counter()
+        self.gaps: Counter[str] = Counter({why.value: 0 for why in Why})
         self.limits: Counter[str] = Counter()
         self.jobs: Counter[tuple[str, str]] = Counter()
         self.job_seconds: Counter[str] = Counter()
