@@ -9,6 +9,7 @@ into FOLDER (default: .github). It needs signalpost with its ``test`` extra, and
 """
 
 import asyncio
+import contextlib
 import fcntl
 import html
 import itertools
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyte
@@ -59,28 +61,35 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".github"
     with tempfile.TemporaryDirectory() as app:
         (Path(app) / "routes.yaml").write_text(APP, encoding="utf-8")
-        lines = asyncio.run(look(app))
+        with served(app) as url:
+            lines = asyncio.run(look(app, url))
     with chromium() as browser:
         page = browser.new_page(device_scale_factor=1.5)
         page.set_content(PAGE.format(text="\n".join(lines)))
         write(folder / "top.png", page.locator("body").screenshot())
 
 
-async def look(app: str) -> list[str]:
-    """Return what stands on the terminal of the command while clients talk, as HTML."""
+@contextlib.contextmanager
+def served(app: str) -> Iterator[str]:
+    """Serve the app in a process of its own while the block runs; yield the URL of its signals."""
     server = subprocess.Popen([*SIGNALPOST, "run"], cwd=app, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         url = next(word for line in server.stdout for word in line.split() if word.startswith("ws://"))
-        talks = [asyncio.create_task(talk(f"{url.rstrip('/')}{path}", pause)) for path, pause in CLIENTS]
-        await asyncio.sleep(2)
-        lines = await asyncio.to_thread(terminal, app, 5)
-        for each in talks:
-            each.cancel()
-        return lines
+        yield url.rstrip("/")
     finally:
         server.terminate()
         server.wait()
+
+
+async def look(app: str, url: str) -> list[str]:
+    """Return what stands on the terminal of the command while clients talk, as HTML."""
+    talks = [asyncio.create_task(talk(f"{url}{path}", pause)) for path, pause in CLIENTS]
+    try:
+        return await asyncio.to_thread(terminal, app, 5)
+    finally:
+        for each in talks:
+            each.cancel()
 
 
 async def talk(url: str, pause: float | None) -> None:
