@@ -119,15 +119,16 @@ class Publication:
         self.target = target
         self.origin = origin
         # Encoded at once, so that a value that is not JSON is the caller's error, not the flush's.
-        if isinstance(value, str):
-            self.is_text = True
-            data = text_of(value)
-        else:
-            self.is_text = False
-            try:
+        # As `text_of` and `json_of` do it, which say what is wrong: a call is measurable.
+        try:
+            if isinstance(value, str):
+                self.is_text = True
+                data = value.encode()
+            else:
+                self.is_text = False
                 data = _dumps(value)
-            except (TypeError, orjson.JSONEncodeError):
-                data = json_of(value)  # which says what is wrong
+        except (UnicodeEncodeError, TypeError, orjson.JSONEncodeError):
+            data = text_of(value) if self.is_text else json_of(value)
         self.data = data
         self.size = len(data)
         self.position: Position | None = None

@@ -16,7 +16,7 @@ from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Encoding
 from signalpost.delivery.transport import Buffer
-from signalpost.delivery.writers import GONE, Writer
+from signalpost.delivery.writers import GONE, Batch, Writer
 
 Entry = tuple[Audience | Client, Any, Any]
 """A queued write: a publication for an audience without one client (or None), or bytes and their path for one client.
@@ -49,8 +49,9 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
                 return []
             frame = publication.encoded(lane.encoding)
             left = writer.write(lane.descriptors if lane.ready is None else lane.ready, frame)
-            return _unfinished([(lane.direct, lane.descriptors, [frame])], left, queue) if left else []
+            return _unfinished([(lane.direct, [frame])], left, queue) if left else []
     entries: dict[Audience, list[Entry]] = {}
+    of_paths = True  # which have no client in common
     for entry in queue:
         target, _, excluding = entry
         if excluding is not None or type(target) is not Audience:
@@ -59,46 +60,48 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
             entries[target].append(entry)
         else:
             entries[target] = [entry]
+            of_paths = of_paths and target.of_path
     else:
-        if len(entries) == 1 or all(target.of_path for target in entries):  # no client in two of them
-            return _write_groups(_lanes_of(entries), queue, writer)
+        if of_paths or len(entries) == 1:
+            return _write_lanes(entries, queue, writer)
     positions, apart = _positions(queue)
     if positions:
         return _write_mixed(queue, positions, apart, writer)
     return _write_apart(apart, None, queue)
 
 
-_Group = tuple[Mapping[int, Client], "array[int]", Sequence[bytes]]
-"""Clients by descriptor, their descriptors, and the frames that each of them receives."""
+_Group = tuple[Mapping[int, Client], Sequence[bytes]]
+"""Clients by descriptor, and the frames that each of them receives."""
 
 
-def _lanes_of(entries: Mapping[Audience, Sequence[Entry]]) -> list[_Group]:
-    """Return audiences' lanes with what all of their clients receive: the hot path of the framework."""
+def _write_lanes(
+    entries: Mapping[Audience, Sequence[Entry]], queue: Sequence[Entry], writer: Writer
+) -> list[Unfinished]:
+    """Write their entries, in `queue`, to audiences without a client in common: the hot path of the framework."""
     groups: list[_Group] = []
+    batches: list[Batch] = []
     for audience, own in entries.items():
         for lane in audience.lanes:
             if lane.direct:
                 encoding = lane.encoding
+                data = own[0][1].encoded(encoding)
                 if len(own) == 1:  # mostly, and a comprehension costs as much as the rest
-                    frames = [own[0][1].encoded(encoding)]
+                    frames = [data]
                 else:
                     frames = [publication.encoded(encoding) for _, publication, _ in own]
-                descriptors = lane.ready
-                groups.append((lane.direct, lane.descriptors if descriptors is None else descriptors, frames))
-    return groups
+                    data = b"".join(frames)
+                groups.append((lane.direct, frames))
+                batches.append((lane.descriptors if lane.ready is None else lane.ready, data))
+    return _write_batches(batches, groups, queue, writer)
 
 
-def _write_groups(groups: Sequence[_Group], queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
-    """Write to groups that have no client in common, all of them together; the frames are from `queue`."""
-    if len(groups) == 1:
-        _, descriptors, frames = groups[0]
-        left = writer.write(descriptors, frames[0] if len(frames) == 1 else b"".join(frames))
-    elif groups:
-        left = writer.write_each(
-            [(numbers, frames[0] if len(frames) == 1 else b"".join(frames)) for _, numbers, frames in groups]
-        )
-    else:
+def _write_batches(
+    batches: Sequence[Batch], groups: Sequence[_Group], queue: Sequence[Entry], writer: Writer
+) -> list[Unfinished]:
+    """Write batches together, each to its group; no client is in two groups, and the frames are from `queue`."""
+    if not batches:
         return []
+    left = writer.write(*batches[0]) if len(batches) == 1 else writer.write_each(batches)
     return _unfinished(groups, left, queue) if left else []
 
 
@@ -107,7 +110,7 @@ def _unfinished(groups: Sequence[_Group], left: Sequence[tuple[int, int]], queue
     of = {descriptor: group for group in groups for descriptor in group[0]} if len(groups) > 1 else {}
     unfinished: list[Unfinished] = []
     for descriptor, sent in left:
-        clients, _, frames = of.get(descriptor, groups[0])
+        clients, frames = of.get(descriptor, groups[0])
         client = clients[descriptor]
         unfinished.append((client, frames, sent, _paths_for(client, queue)))
     return unfinished
@@ -135,10 +138,14 @@ def _write_mixed(
 ) -> list[Unfinished]:
     """Write a queue of several audiences, or of one with exceptions for some clients."""
     runs = _Runs(queue, positions)
-    groups = [
-        (clients, descriptors, runs[key].frames) for key, clients, descriptors in _groups(positions, apart) if clients
-    ]
-    unfinished = _write_groups(groups, queue, writer)
+    groups: list[_Group] = []
+    batches: list[Batch] = []
+    for key, clients, descriptors in _groups(positions, apart):
+        if clients:
+            frames = runs[key].frames
+            groups.append((clients, frames))
+            batches.append((descriptors, b"".join(frames)))
+    unfinished = _write_batches(batches, groups, queue, writer)
     return unfinished + _write_apart(apart, runs, queue) if apart else unfinished
 
 

@@ -48,7 +48,7 @@ _COMPLETIONS, _COMPLETION_HEAD, _COMPLETION_TAIL, _COMPLETION_ARRAY = 1, 20, 21,
 
 _SUBMISSION = struct.Struct("=BBHiQQIIQ24x")  # io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, how, user_data
 _STRIDE, _FD, _LEN = 16, 1, 6  # its size, and the offsets of what changes in it, in words
-_MARK = 4  # the offset of user_data, by which a completion names its place, in words of 64 bits
+_ADDRESS, _MARK = 2, 4  # offsets in words of 64 bits; the second is user_data, by which a completion names its place
 _SEND = 26  # IORING_OP_SEND
 _SKIP_SUCCESS = 1 << 6  # IOSQE_CQE_SKIP_SUCCESS: only failures are reported
 # MSG_WAITALL: a socket that accepts only a part counts as a failure, reported with the bytes that it accepted.
@@ -109,6 +109,7 @@ class Ring:
         self._data = ctypes.create_string_buffer(ROOM)
         self._room = memoryview(self._data).cast("B")
         self._address = address = ctypes.addressof(self._data)
+        self._begins = array("q", (address,)) * self._places
         self._marks = array("q", range(self._places))
         self._size, self._sizes = 0, array("i")  # of the last `write`; the next one's is often the same
         self._submissions = mmap.mmap(self._descriptor, self._places * _SUBMISSION.size, offset=_PLACES_AT)
@@ -139,7 +140,7 @@ class Ring:
 
     def write_each(self, batches: Sequence[Batch]) -> Unfinished:
         """See `Writer.write_each`."""
-        if sum([len(numbers) for numbers, _ in batches]) < self.fewest or self._descriptor < 0:
+        if len(batches) < self.fewest and sum([len(numbers) for numbers, _ in batches]) < self.fewest:
             return self._one_by_one.write_each(batches)
         unfinished: Unfinished = []
         descriptors, filled = array("i"), 0
@@ -207,9 +208,7 @@ class Ring:
         fields, words = self._fields, self._words
         begin, end = place * _STRIDE, (place + count) * _STRIDE
         if sizes is None:
-            own = slice(place * _SUBMISSION.size, (place + count) * _SUBMISSION.size)
-            before = self._submissions[own]
-            self._submissions[own] = places[: count * _SUBMISSION.size]
+            self._submissions[begin * _WORD : end * _WORD] = places[: count * _SUBMISSION.size]
             self._longs[begin // 2 + _MARK : end // 2 : _STRIDE // 2] = self._marks[place : place + count]
         else:
             fields[begin + _LEN : end : _STRIDE] = sizes
@@ -223,7 +222,7 @@ class Ring:
         if words[self._completion_head_at] != words[self._completion_tail_at]:
             self._reap(unfinished, descriptors, place)
         if sizes is None:
-            self._submissions[own] = before
+            self._longs[begin // 2 + _ADDRESS : end // 2 : _STRIDE // 2] = self._begins[:count]
         return submitted
 
     def _reap(self, unfinished: Unfinished, batch: "array[int]", first: int) -> None:

@@ -178,7 +178,8 @@ class Broadcaster:
         if self.filter is not None:
             value = self._filtered(value, target, origin)
         elif self.keys is None and once is None:  # mostly, and a call is measurable
-            path = origin if target.path is None else path_of(target.path)
+            place = target.path
+            path = origin if place is None else place if type(place) is str else path_of(place)
             return self.publish(Publication(value, path, target, origin))
         return self._send_one(value, target, origin, once)
 

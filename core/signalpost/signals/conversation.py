@@ -547,12 +547,12 @@ class Conversation:
                 return _TO_ONE if self._host.hub.send(client, frame, path) else None
             if target.client is not None and not self._may_be_there(target.client):
                 return None
-            guard = self._host.broadcaster.guard
-            if guard is not None and target.path is None and guard.concerns(client):
+            broadcaster = self._host.broadcaster
+            if target.path is None and (guard := broadcaster.guard) is not None and guard.concerns(client):
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
                 once = None if message is None or self._host.alone else self._once(message, target)
-                return self._host.broadcaster.send_one(value, target, client.path, once)
+                return broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self.refuse(_TOO_DEEP, ref, answer)
