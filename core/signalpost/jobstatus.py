@@ -1,11 +1,12 @@
 """How the timers and schedules of a server are: for plugins, and for ``signalpost jobs``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from signalpost.handlers import HandlerKind
+from signalpost.redaction import redacted
 
 
 class Taken(NamedTuple):
@@ -73,8 +74,17 @@ class JobStatus:
     longest: float | None = None
 
 
-def shown_job(status: JobStatus) -> Mapping[str, Any]:
-    """Return the status of a job as JSON, with moments as ISO 8601."""
+def shown_job(status: JobStatus, masked: Callable[[str], str]) -> Mapping[str, Any]:
+    """Return the status of a job as JSON, with moments as ISO 8601.
+
+    Args:
+        status: of the job.
+        masked: hides the secrets of the file. An error may quote one, or a credential that it was made with.
+    """
+
+    def safe(error: str | None) -> str | None:
+        return None if error is None else redacted(masked(error))
+
     last = status.last
     return {
         "name": status.name,
@@ -85,9 +95,9 @@ def shown_job(status: JobStatus) -> Mapping[str, Any]:
         "running": status.running,
         "failed": status.failed,
         "longest": status.longest,
-        "last": None if last is None else {**asdict(last), "at": last.at.isoformat()},
+        "last": None if last is None else {**asdict(last), "at": last.at.isoformat(), "error": safe(last.error)},
         "next": _moment(status.next_run),
-        "last_error": status.last_error,
+        "last_error": safe(status.last_error),
         "last_failed": _moment(status.last_failed),
         "paused": status.paused,
     }

@@ -60,6 +60,15 @@ class Observer:
     def dropped(self, client: str, path: str, code: int) -> None:
         """Called when a client's connection is aborted: 4008 is too slow, 1006 gone."""
 
+    def missed(self, client: str, path: str, why: str) -> None:
+        """Called when a client misses values of its path, whether its protocol tells it or not.
+
+        Args:
+            client: its id.
+            path: of its connection.
+            why: ``lost``, ``too-old`` or ``slow`` (`signalpost.history.stream.Why`).
+        """
+
     def kicked(self, code: int, count: int) -> None:
         """Called when clients have been sent away on purpose: 4009 kicked, 4403 banned, 4401 their tokens revoked."""
 
@@ -116,6 +125,10 @@ class DebugLog(Observer):
     def dropped(self, client: str, path: str, code: int) -> None:
         """See `Observer.dropped`."""
         LOG.debug("client %s on %s was dropped (%d)", client, path, code)
+
+    def missed(self, client: str, path: str, why: str) -> None:
+        """See `Observer.missed`."""
+        LOG.debug("client %s on %s misses values: %s", client, path, why)
 
     def kicked(self, code: int, count: int) -> None:
         """See `Observer.kicked`."""

@@ -25,6 +25,14 @@ async def test_the_document_is_openapi_and_names_every_operation(api):
     assert SHOP not in str(document)
 
 
+async def test_clients_on_a_path_that_is_longer_than_an_argument_may_be_are_told(api):
+    long = f"/rooms/{'x' * 2_000}"
+    async with api() as (app, program), app.connect(long):
+        (client,) = (await program().get("clients")).json()["clients"]
+        assert client["path"] == long
+        assert codes(await program().get("clients", path=long)) == (400, "bad-request", "/path")
+
+
 class TestPublish:
     async def test_a_value_reaches_the_clients_of_its_path_and_its_position_is_that_of_the_history(self, api):
         async with api() as (app, program), app.connect("/rooms/blue") as blue, app.connect("/rooms/red") as red:

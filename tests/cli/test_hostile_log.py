@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import threading
 import unicodedata
 from contextlib import suppress
@@ -28,8 +29,13 @@ PIECES = (
 )  # fmt: skip
 
 YAML = """
+    endpoints:
+      - {name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}
+      - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+      - {name: web-tls, address: 127.0.0.1, port: 0, protocol: https, fallbacks: [sse], self_signed: true}
+      - {name: live-tls, address: 127.0.0.1, port: 0, protocol: wss, self_signed: true}
     routes:
-      - {path: /page/<name>, method: GET, handler: page}
+      - {path: /page/<name>, method: GET, endpoint: [web, web-tls], handler: page}
     signals:
       - {path: /rooms/<room>, do: [{log: "step {{ params.room }} {{ message }}"}]}
       - {path: /said/<number>, handler: said}
@@ -74,7 +80,7 @@ def frame(opcode, payload):
 
 
 class Stranger:
-    """A client that sends bytes as they are.
+    """A client that sends bytes as they are, inside TLS if the URL says so.
 
     Args:
         url: of an endpoint.
@@ -82,16 +88,26 @@ class Stranger:
 
     def __init__(self, url):
         self._address = urlsplit(url).hostname, urlsplit(url).port
+        self._tls = None
+        if urlsplit(url).scheme in {"https", "wss"}:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._tls.check_hostname = False
+            self._tls.verify_mode = ssl.CERT_NONE
 
-    def send(self, *parts, half=False):
+    def _connect(self):
+        sock = socket.create_connection(self._address, timeout=20)
+        return sock if self._tls is None else self._tls.wrap_socket(sock)
+
+    def send(self, *parts, half=False, leaves=False):
         """Send parts, each after the answer to the one before; return what comes until the end.
 
         Args:
             parts: bytes.
             half: whether the last of them is followed by the end of what is sent.
+            leaves: whether it goes after the first bytes of the last answer, which may have no end.
         """
         received = b""
-        with socket.create_connection(self._address, timeout=20) as sock, suppress(OSError):
+        with self._connect() as sock, suppress(OSError):
             for part in parts[:-1]:
                 sock.sendall(part)
                 received += sock.recv(65_536)
@@ -100,12 +116,15 @@ class Stranger:
                 sock.shutdown(socket.SHUT_WR)
             while more := sock.recv(65_536):
                 received += more
+                if leaves:
+                    break
         return received
 
-    def request(self, target, *headers):
-        """Send a request with a path and headers as they are."""
-        lines = (b"GET " + target + b" HTTP/1.1", b"Host: localhost", *headers, b"Connection: close")
-        return self.send(b"\r\n".join(lines) + b"\r\n\r\n")
+    def request(self, target, *headers, body=None, leaves=False):
+        """Send a request with a path, headers and a body as they are."""
+        method, more = (b"GET", ()) if body is None else (b"POST", (b"Content-Length: %d" % len(body),))
+        lines = (method + b" " + target + b" HTTP/1.1", b"Host: localhost", *headers, *more, b"Connection: close")
+        return self.send(b"\r\n".join(lines) + b"\r\n\r\n" + (body or b""), leaves=leaves)
 
     def speak(self, path, message, *headers, reason=b""):
         """Open a WebSocket, send a message, and close with a reason."""
@@ -129,31 +148,44 @@ def attack(urls, *, fails):
         urls: of the endpoints.
         fails: whether some messages make a handler raise them, which takes the log many lines.
     """
-    live, web = Stranger(urls["live"]), Stranger(urls["web"])
+    known = {name: Stranger(url) for name, url in urls.items()}
     for number, text in enumerate(hostile_texts()):
         raw = as_bytes(text)
+        quoted = quote(raw, safe="")
+        live, web = (known[name + ("" if number % 3 else "-tls")] for name in ("live", "web"))
         # The server refuses half characters in JSON, so the plugin makes them.
         said = json.dumps({"message": json.dumps(text), "fails": fails and number % 20 == 0}).encode()
         plain = json.dumps({"message": text, "poll": text}).encode()
-        agent, origin = b"User-Agent: " + raw, b"Origin: http://" + raw
-        assert b" 101 " in live.speak(f"/said/{number}", said, b"User-Agent: " + quote(raw).encode(), reason=raw)
-        match number % 8:
+        assert b" 101 " in live.speak(f"/said/{number}", said, b"User-Agent: " + quoted.encode(), reason=raw)
+        match number % 10:
             case 0:
-                live.speak(f"/rooms/{quote(raw, safe='')}", plain, reason=raw)
+                live.speak(f"/rooms/{quoted}", plain, reason=raw)
             case 1:
                 live.speak("/kept/a", plain)
             case 2:
-                live.speak("/rooms/a", plain, agent)
+                assert web.request(f"/rooms/{quoted}".encode(), body=plain).startswith(b"HTTP/1.1 ")
             case 3:
-                live.speak("/rooms/a", raw, origin)
-            case 4:
-                live.speak("/rooms/a", plain, b"Sec-WebSocket-Protocol: " + raw)
-            case 5:
-                web.request(b"/page/" + quote(raw, safe="").encode(), b"User-Agent: " + raw.replace(b"\n", b" "))
-            case 6:
-                web.request(b"/page/" + raw, b"Cookie: " + raw)
-            case 7:
-                web.send(raw + b"\r\n\r\n", half=True)
+                target = f"/rooms/{quoted}?at={quoted}".encode()
+                assert web.request(target, b"Accept: text/event-stream", leaves=True).startswith(b"HTTP/1.1 ")
+            case place:
+                break_head(known["live"], known["web"], raw, plain, place)
+
+
+def break_head(live, web, raw, message, place):
+    """Send bytes in a head as they are. Not inside TLS, where the server waits for more before it closes."""
+    match place:
+        case 4:
+            live.speak("/rooms/a", message, b"Sec-WebSocket-Protocol: " + raw)
+        case 5:
+            web.request(b"/page/" + quote(raw, safe="").encode(), b"User-Agent: " + raw.replace(b"\n", b" "))
+        case 6:
+            web.request(b"/page/" + raw, b"Cookie: " + raw)
+        case 7:
+            web.send(raw + b"\r\n\r\n", half=True)
+        case 8:
+            live.speak("/rooms/a", message, b"User-Agent: " + raw)
+        case 9:
+            live.speak("/rooms/a", raw, b"Origin: http://" + raw)
 
 
 def schema():
@@ -221,7 +253,9 @@ def test_each_line_is_one_object_of_the_schema_whatever_1000_hostile_texts_are_s
     opened = [each for each in records if each.get("access", {}).get("status") == HTTPStatus.SWITCHING_PROTOCOLS]
     assert {each["client"] for each in said if "client" in each} < {each["client"] for each in opened}
     answered = {each["access"]["status"] for each in records if "access" in each}
-    assert {101, 200, 400, 403} <= answered
+    assert {101, 200, 202, 400, 403} <= answered
+    endpoints = {each["access"]["endpoint"] for each in records if each.get("access", {}).get("endpoint")}
+    assert endpoints == {"web", "live", "web-tls", "live-tls"}
     assert {each["error"]["type"] for each in records if "error" in each} == {"ValueError"}
     assert not any(each["message"] == "forged" for each in records)
 

@@ -91,3 +91,28 @@ def test_an_app_without_jobs_says_so(write, run, signalpost):
     server = run()
     assert signalpost("jobs").stdout == "the server has no jobs\n"
     server.end(signal.SIGTERM)
+
+
+def test_no_secret_is_shown_that_the_error_of_a_job_quotes(write, folder, run, signalpost):
+    (folder / "secrets.yaml").write_text("mail: mail-secret-1\n")
+    (folder / "secrets.yaml").chmod(0o600)
+    write(
+        """
+        constants: {mail: !secret mail}
+        timers: [{name: post, every: 0.05, handler: post}]
+        """,
+        post="""
+        from signalpost import timer
+
+        @timer("post", every="1d")
+        async def post(event):
+            raise ValueError("mail-secret-1 is refused at https://ann:hunter2@mail.example")
+        """,
+    )
+    server = run()
+    shown = eventually(lambda: signalpost("jobs"), lambda text: "failed last" in text)
+    assert "ValueError: !secret mail is refused at https://ann:***@mail.example" in shown
+    printed = signalpost("jobs", "--json").stdout
+    assert json.loads(printed)["last_error"]
+    assert not re.search("mail-secret-1|hunter2", printed)
+    server.end(signal.SIGTERM)

@@ -54,6 +54,10 @@ def told(data):
     return [body["value"] if kind == "signal" else (kind, body) for kind, body in frames]
 
 
+def reader_of(stream, offset, encoding, missed=lambda _why: None):
+    return Reader(stream, offset, encoding, "s", missed)
+
+
 class TestReader:
     def read_all(self, reader):
         pieces = []
@@ -63,7 +67,7 @@ class TestReader:
 
     def test_it_reads_what_is_behind_its_offset_once_with_positions(self, stream):
         keep(stream, "a", "b", "c")
-        reader = Reader(stream, 1, V1, "s")
+        reader = reader_of(stream, 1, V1)
         assert reader
         frames = [orjson.loads(each)["signal"] for each in payloads(reader.read())]
         assert frames == [
@@ -76,46 +80,48 @@ class TestReader:
     def test_a_plain_client_s_reads_values_as_plain_clients_do(self, stream):
         keep(stream, "a")
         stream.append(Entry(b'{"n":1}', False, None, 9, 0.0))
-        assert [*payloads(Reader(stream, 0, PLAIN, "s").read())] == [b"a", b'{"n":1}']
+        assert [*payloads(reader_of(stream, 0, PLAIN).read())] == [b"a", b'{"n":1}']
 
     def test_a_piece_is_no_longer_than_a_chunk_and_a_longer_value_comes_alone(self, stream):
         texts = ["a" * 30_000, "b" * 30_000, "c" * 30_000, "d" * 200_000, "e", "f"]
         keep(stream, *texts)
-        pieces = self.read_all(Reader(stream, 0, PLAIN, "s"))
+        pieces = self.read_all(reader_of(stream, 0, PLAIN))
         assert [len([*payloads(each)]) for each in pieces] == [2, 1, 1, 2]
         assert [text.decode() for each in pieces for text in payloads(each)] == texts
         assert all(len(each) <= CHUNK for each in pieces if len([*payloads(each)]) > 1)
 
     def test_a_chunk_to_the_byte_is_one_piece(self, stream):
         keep(stream, "a" * (CHUNK // 2 - 4), "b" * (CHUNK // 2 - 4), "c")
-        assert [len(each) for each in self.read_all(Reader(stream, 0, PLAIN, "s"))] == [CHUNK, 3]
+        assert [len(each) for each in self.read_all(reader_of(stream, 0, PLAIN))] == [CHUNK, 3]
 
     def test_what_leaves_its_session_out_is_skipped_at_both_ends_too(self, stream):
         for text, left_out in (("a", "s"), ("b", None), ("c", "s"), ("d", "t"), ("e", "s")):
             keep(stream, text, left_out=left_out)
-        reader = Reader(stream, 0, V1, "s")
+        reader = reader_of(stream, 0, V1)
         assert told(reader.read()) == ["b", "d"]
         assert not reader, "it has read past the last one"
 
     def test_only_what_leaves_it_out_is_nothing_and_the_end(self, stream):
         keep(stream, *"abc", left_out="s")
-        reader = Reader(stream, 0, V1, "s")
+        reader = reader_of(stream, 0, V1)
         assert reader.read() == b""
         assert not reader
 
     def test_what_has_fallen_out_is_a_gap_at_its_place(self, stream):
         keep(stream, *"abcde")
-        reader = Reader(stream, 1, V1, "s")
+        missed = []
+        reader = reader_of(stream, 1, V1, missed.append)
         stream.remove_oldest()
-        assert told(Reader(stream, 1, V1, "s").read()) == [*"bcde"], "nothing is missing behind the first"
+        assert told(reader_of(stream, 1, V1).read()) == [*"bcde"], "nothing is missing behind the first"
         stream.remove_oldest()
         gap = {"path": "/", "at": str(stream.position(2)), "why": Why.SLOW}
         assert told(reader.read()) == [("gap", gap), *"cde"]
+        assert missed == [Why.SLOW]
         assert not reader
 
     def test_a_stream_of_which_all_has_fallen_out_is_a_gap_alone(self, stream):
         keep(stream, "a", "b")
-        reader = Reader(stream, 0, V1, "s")
+        reader = reader_of(stream, 0, V1)
         stream.remove_oldest()
         stream.remove_oldest()
         assert told(reader.read()) == [("gap", {"path": "/", "at": str(stream.at), "why": Why.SLOW})]
@@ -123,7 +129,7 @@ class TestReader:
 
     def test_another_epoch_is_a_gap_even_without_values(self, stream):
         keep(stream, "a", "b")
-        reader = Reader(stream, 2, V1, "s")
+        reader = reader_of(stream, 2, V1)
         assert not reader
         stream.break_off()
         assert reader
@@ -134,7 +140,7 @@ class TestReader:
         keep(stream, *"abc")
         stream.remove_oldest()
         stream.remove_oldest()
-        assert [*payloads(Reader(stream, 0, PLAIN, "s").read())] == [b"c"]
+        assert [*payloads(reader_of(stream, 0, PLAIN).read())] == [b"c"]
 
 
 class TestOutbox:
@@ -142,7 +148,7 @@ class TestOutbox:
     def outbox(self, stream):
         """An outbox that is at the second value of five."""
         keep(stream, *"abcde")
-        return FedOutbox(Reader(stream, 2, V1, "s"), WholeOutbox(), behind=False)
+        return FedOutbox(reader_of(stream, 2, V1), WholeOutbox(), behind=False)
 
     def test_near_all_wait_in_their_order_and_nothing_is_read(self, outbox):
         assert not outbox

@@ -1,6 +1,7 @@
 """Metrics of a real server, read as Prometheus reads them: by prometheus-client's parsers, and by promtool if there."""
 
 import asyncio
+import os
 import shutil
 
 import httpx
@@ -178,6 +179,22 @@ async def test_a_client_that_comes_back_is_counted_with_what_it_had_missed():
     assert of(found, "recovered_values_total", signal="/chat") == 3
 
 
+async def test_gaps_are_counted_by_why_values_are_missing():
+    async with serve(APP.replace("history: 10", "history: 2")) as app, app.connect("/chat") as ada:
+        async with app.connect("/chat", subprotocols=["signalpost.v1"]) as bob:
+            at = (await bob.receive_json())["welcome"]["at"]
+        for number in range(5):
+            await ada.send(str(number))
+            await ada.receive()
+        for shown in (at, "of-another-server:1"):
+            async with app.connect(f"/chat?at={shown}", subprotocols=["signalpost.v1"]) as bob:
+                while "gap" not in await bob.receive_json():
+                    pass
+        found = await scrape(app)
+    assert of(found, "gaps_total", why="too-old") == 1
+    assert of(found, "gaps_total", why="lost") == 1
+
+
 async def test_clients_choose_no_label():
     async with serve(APP) as app, app.connect("/chat") as ada, app.connect("/rooms/blue") as bob:
         for number in range(30):
@@ -194,7 +211,7 @@ async def test_clients_choose_no_label():
     told = {key for key in found if key[0].startswith("signalpost_") and "build" not in key[0]}
     labels = {value for _, *pairs in told for _, value in pairs}
     declared = {"/chat", "/rooms/<room>", "/echo", "undeclared", "none", "live"}
-    words = {"plain", "accepted", "deliver", "done", "failed", "1000", "1005"}
+    words = {"plain", "accepted", "deliver", "done", "failed", "1000", "1005", "lost", "slow", "too-old"}
     assert labels <= declared | words
     assert of(found, "messages_total", signal="undeclared", outcome="deliver") == 30
     assert of(found, "broadcasts_total", signal="undeclared") == 60
@@ -330,12 +347,14 @@ async def test_metrics_without_their_package_are_refused_at_their_place(monkeypa
             pass
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 async def test_promtool_has_nothing_to_say_against_a_scrape():
     async with serve(APP) as app, app.connect("/chat") as ada:
         await ada.send("hello")
         await ada.receive()
         text = (await fetch(app)).text
+    if shutil.which("promtool") is None:
+        reason = "there is no promtool on the PATH (Debian: apt install prometheus)"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     pipe = asyncio.subprocess.PIPE
     promtool = await asyncio.create_subprocess_exec(
         "promtool", "check", "metrics", stdin=pipe, stdout=pipe, stderr=pipe

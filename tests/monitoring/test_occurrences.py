@@ -21,6 +21,7 @@ CALLS = {
     "limited": ("handshakes", "live"),
     "disconnected": ("id", "/chat", 1000),
     "dropped": ("id", "/chat", 4008),
+    "missed": ("id", "/chat", "slow"),
     "kicked": (4009, 3),
     "feed_connected": ("prices",),
     "feed_lost": ("prices",),
@@ -46,6 +47,7 @@ def test_everything_is_counted_and_passed_on():
     assert found.limits == {"handshakes": 1}
     assert found.disconnected_clients == {"1000": 1}
     assert found.dropped_clients == {"4008": 1}
+    assert found.gaps == {"slow": 1, "lost": 0, "too-old": 0}
     assert found.kicked_clients == {"4009": 3}
     assert found.jobs == {("tick", "done"): 1, ("tick", "failed"): 1}
     assert found.job_seconds == {"tick": 0.75}

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import signalpost
-from signalpost.cli.redaction import redacted
 from signalpost.cli.secrets import Masked
 from signalpost.foreign import text_of
+from signalpost.redaction import redacted
 
 LONGEST_LINE = 4_000
 """Characters of a line; a longer one is shortened in the middle."""

@@ -302,6 +302,7 @@ class Cluster:
         if target is None:
             return
         for client in self.node.hub.matching(target):
+            client.miss(Why.LOST)
             notice = client.encoding.noticed("gap", {"path": client.path, "why": Why.LOST.value})
             if notice:
                 client.send(notice)
@@ -322,6 +323,7 @@ class Cluster:
     def tell_gap(self, place: Place, at: Position) -> None:
         """See `Outlet.tell_gap`."""
         for client in self.node.hub.matching(Target(path=place)):
+            client.miss(Why.LOST)
             body = {"path": client.path, "at": str(at), "why": Why.LOST.value}
             if notice := client.encoding.noticed("gap", body):
                 client.send(notice)

@@ -52,13 +52,14 @@ class Reading:
         node = self._node
         node.count()
         groups, jobs = await groups_in_turns(node.hub, node.generation.table), node.shared.services.jobs
+        masked = node.generation.plan.config.source.masked
         return {
             "version": __version__,
             "signals": self._signals(groups),
             "clients": await self._clients(sought),
             "path": await self._path(path) if path else None,
             "present": node.memory.presence.count,
-            "jobs": [] if jobs is None else list(map(shown_job, jobs.statuses())),
+            "jobs": [] if jobs is None else [shown_job(each, masked) for each in jobs.statuses()],
             "reloads": [
                 {"at": each.at, "told": each.told, "problems": each.problems} for each in self._reloads.newest_first
             ],

@@ -143,8 +143,8 @@ def _options(operation: Operation) -> frozenset[str]:
 
 
 def _jobs(request: Request) -> Mapping[str, Any]:
-    jobs = request.node.shared.services.jobs
-    return {"jobs": [] if jobs is None else [shown_job(status) for status in jobs.statuses()]}
+    jobs, masked = request.node.shared.services.jobs, request.node.generation.plan.config.source.masked
+    return {"jobs": [] if jobs is None else [shown_job(status, masked) for status in jobs.statuses()]}
 
 
 COMMANDS: Mapping[str, Command] = {

@@ -18,7 +18,7 @@ from signalpost.delivery.feed import FedOutbox, Reader, reached
 from signalpost.delivery.outbox import Fate, Outbox, WholeOutbox, open_outbox
 from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import Buffer, Transport
-from signalpost.history.stream import Stream
+from signalpost.history.stream import Stream, Why
 from signalpost.paths import Place
 from signalpost.websocket.frames import CloseCode
 
@@ -88,6 +88,9 @@ class Membership(Protocol):
 
     def note_drop(self, client: "Client", code: int) -> None:
         """Note that the client's connection is aborted."""
+
+    def note_gap(self, client: "Client", why: Why) -> None:
+        """Note that the client misses values of its path."""
 
     def note_waiting(self, client: "Client", waiting: int) -> None:
         """Note how many bytes wait for the client now."""
@@ -435,7 +438,11 @@ class Client:
 
     def reader(self, stream: Stream, offset: int) -> Reader:
         """Return what reads a stream for this client, from behind an offset on."""
-        return Reader(stream, offset, self.encoding, self.session)
+        return Reader(stream, offset, self.encoding, self.session, self.miss)
+
+    def miss(self, why: Why) -> None:
+        """Note that this client misses values of its path."""
+        self._hub.note_gap(self, why)
 
     def feed(self, stream: Stream, offset: int) -> None:
         """Read what is behind an offset from the stream of its path, before later values (indirect mode)."""
@@ -443,16 +450,17 @@ class Client:
         rest = self._outbox or open_outbox(self.policy, self.encoding.codec.lagged)
         self._outbox = FedOutbox(self.reader(stream, offset), rest, behind=True)
 
-    def end_feeding(self, notice: bytes) -> None:
-        """Read nothing from a stream any more: the client is on another one.
+    def end_feeding(self, notice: bytes) -> bool:
+        """Read nothing from a stream any more: the client is on another one. Return whether it had not read all.
 
         Args:
-            notice: tells that values are missing, if the client was not at the top; may be empty.
+            notice: tells that values are missing, if the client had not read all; may be empty.
         """
         outbox = self._outbox
-        if isinstance(outbox, FedOutbox):
-            outbox.end(notice)
-            self._outbox = outbox.rest
+        if not isinstance(outbox, FedOutbox):
+            return False
+        self._outbox = outbox.rest
+        return outbox.end(notice)
 
     def write_waiting(self) -> int:
         """Write what waits to the transport, a chunk at a time, until it holds bytes back (indirect mode).

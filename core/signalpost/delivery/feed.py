@@ -6,7 +6,7 @@ nothing is left to read, the client receives values as all others do.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from signalpost.delivery.codec import Encoding
 from signalpost.delivery.outbox import CHUNK, Fate, Outbox
@@ -25,18 +25,22 @@ class Reader:
         stream: of the client's path.
         encoding: of the client.
         session: of the client: values that leave it out are skipped.
+        missed: called with the reason when the client misses values.
 
     Attributes:
         offset: of the value that was read last.
     """
 
-    __slots__ = ("_encoding", "_epoch", "_session", "_stream", "offset")
+    __slots__ = ("_encoding", "_epoch", "_missed", "_session", "_stream", "offset")
 
-    def __init__(self, stream: Stream, offset: int, encoding: Encoding, session: str) -> None:
+    def __init__(
+        self, stream: Stream, offset: int, encoding: Encoding, session: str, missed: Callable[[Why], None]
+    ) -> None:
         self._stream = stream
         self._epoch = stream.epoch
         self._encoding = encoding
         self._session = session
+        self._missed = missed
         self.offset = offset
 
     def __bool__(self) -> bool:
@@ -52,6 +56,7 @@ class Reader:
         if self._epoch != stream.epoch or self.offset < stream.first - 1:
             why = Why.SLOW if self._epoch == stream.epoch else Why.LOST
             self.offset, self._epoch = stream.first - 1, stream.epoch
+            self._missed(why)
             chunk.append(gap(path, stream.position(self.offset), why, encoding))
         for offset, entry in stream.after(self.offset):
             if entry.left_out != session:
@@ -134,8 +139,8 @@ class FedOutbox:
         self._fall_behind()
         return _QUEUED if _offset_in(path) is not None else self.rest.offer(data, path, room)
 
-    def end(self, notice: bytes) -> None:
-        """Leave everything to `rest`.
+    def end(self, notice: bytes) -> bool:
+        """Leave everything to `rest`. Return whether some values were left to read.
 
         Args:
             notice: tells that values are missing, if some are left to read; may be empty.
@@ -143,8 +148,10 @@ class FedOutbox:
         for data, _, path in self._near:
             self.rest.append(data, path)
         self._near.clear()
-        if notice and self._behind and self._reader:
+        left = self._behind and bool(self._reader)
+        if notice and left:
             self.rest.append(notice, None)
+        return left
 
     def _fall_behind(self) -> None:
         """Leave values of the stream out from now on, with those that wait already: they are read again."""

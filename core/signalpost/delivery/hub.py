@@ -19,7 +19,7 @@ from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, receipt_of, sum_of
 from signalpost.delivery.writers import GONE, OneByOne, Writer
-from signalpost.history.stream import Stream
+from signalpost.history.stream import Stream, Why
 from signalpost.observe import Observer
 from signalpost.paths import Place
 from signalpost.units import MEBIBYTE
@@ -170,6 +170,11 @@ class Hub:
         """Note that a client's connection is aborted."""
         if self.observer is not None:
             self.observer.dropped(client.id, client.path, code)
+
+    def note_gap(self, client: Client, why: Why) -> None:
+        """Note that a client misses values of its path."""
+        if self.observer is not None:
+            self.observer.missed(client.id, client.path, why.value)
 
     def forget(self, client: Client) -> None:
         """Called when the client's connection has ended."""

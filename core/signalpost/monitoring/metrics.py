@@ -37,6 +37,7 @@ def families(readings: Readings, groups: Groups) -> list[Metric]:
         *_of_clients(groups),
         *_of_arrivals(readings),
         *_of_signals(readings.node.counts.signals.values()),
+        _gaps(readings),
         *_of_memory(readings),
         *_of_backplane(readings),
         *_of_jobs(readings),
@@ -145,6 +146,15 @@ def _of_signals(counts: Iterable[SignalCounts]) -> Iterator[Metric]:
         (((each.signal,), each.recovered) for each in counts if each.recoveries),
     )
     yield _handler_times(counts)
+
+
+def _gaps(readings: Readings) -> Metric:
+    return _counter(
+        "gaps",
+        "How often a client missed values of its path, by why.",
+        ("why",),
+        (((why,), total) for why, total in readings.occurrences.gaps.items()),
+    )
 
 
 def _handler_times(counts: Iterable[SignalCounts]) -> Metric:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from signalpost.history.stream import Why
 from signalpost.observe import Observer
 from signalpost.websocket.frames import CloseCode
 
@@ -18,6 +19,7 @@ class Occurrences(Observer):
         disconnected_clients: by the code of their close.
         dropped_clients: whose connection was aborted, by the code.
         kicked_clients: that were sent away on purpose, by the code.
+        gaps: clients that miss values, by why.
         limits: what was answered with 429, by the limit.
         jobs: runs that have ended, by name and outcome: ``done`` or ``failed``.
         job_seconds: that the runs of a job took together, by name.
@@ -35,6 +37,7 @@ class Occurrences(Observer):
         self.disconnected_clients: Counter[str] = Counter()
         self.dropped_clients: Counter[str] = Counter()
         self.kicked_clients: Counter[str] = Counter()
+        self.gaps: Counter[str] = Counter({why.value: 0 for why in Why})
         self.limits: Counter[str] = Counter()
         self.jobs: Counter[tuple[str, str]] = Counter()
         self.job_seconds: Counter[str] = Counter()
@@ -73,6 +76,11 @@ class Occurrences(Observer):
         """See `Observer.dropped`."""
         self.dropped_clients[_code(code)] += 1
         self._program.dropped(client, path, code)
+
+    def missed(self, client: str, path: str, why: str) -> None:
+        """See `Observer.missed`."""
+        self.gaps[why] += 1
+        self._program.missed(client, path, why)
 
     def kicked(self, code: int, count: int) -> None:
         """See `Observer.kicked`."""

@@ -9,7 +9,7 @@ from signalpost.errors import UnavailableError
 from signalpost.history.position import Position, read_position
 from signalpost.operations.operation import Arguments, Caller, Operation, OperationError
 from signalpost.operations.operator import Operator
-from signalpost.operations.shapes import CLIENT, COMPLETE, PATH, POSITION, WHOM, closed, listed, text, whole
+from signalpost.operations.shapes import CLIENT, COMPLETE, PATH, POSITION, WHOM, closed, listed, text, told, whole
 from signalpost.paths import path_of
 from signalpost.signals.recovery import MOST_ENTRIES
 from signalpost.signals.requests import UnknownPositionError, history_body
@@ -67,9 +67,11 @@ HISTORY = Operation(
     ),
     answer=closed(
         {
-            "path": PATH,
+            "path": told(PATH),
             "signals": listed(
-                closed({"path": PATH, "at": POSITION, "value": {"description": "As it was sent."}}, ("at", "value")),
+                closed(
+                    {"path": told(PATH), "at": POSITION, "value": {"description": "As it was sent."}}, ("at", "value")
+                ),
                 "The values, oldest first.",
             ),
             "at": {
@@ -124,11 +126,11 @@ PRESENCE = Operation(
     ),
     answer=closed(
         {
-            "path": PATH,
+            "path": told(PATH),
             "users": listed(
                 closed(
                     {
-                        "user": WHOM["user"],
+                        "user": told(WHOM["user"]),
                         "n": whole("Connections of the user.", 0),
                         "info": {"description": "What others see of the user; null for nothing."},
                     },
@@ -197,11 +199,11 @@ CLIENTS = Operation(
             "clients": listed(
                 closed(
                     {
-                        "id": CLIENT,
+                        "id": told(CLIENT),
                         "node": {"type": "string", "description": "The node that it is connected to; see info."},
                         "user": {"type": ["string", "null"], "description": "Its user; null is a guest."},
-                        "path": PATH,
-                        "endpoint": text("The endpoint that it is connected to.", "live"),
+                        "path": told(PATH),
+                        "endpoint": told(text("The endpoint that it is connected to.", "live")),
                         "protocol": {
                             "type": "string",
                             "description": "Its subprotocol, or sse or sse.v1; empty for plain WebSockets.",

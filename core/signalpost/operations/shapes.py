@@ -15,6 +15,11 @@ def text(description: str, example: str | None = None) -> Schema:
     return found if example is None else {**found, "examples": [example]}
 
 
+def told(schema: Schema) -> Schema:
+    """Return the schema of a text in answers: arguments are bounded, and what is there may be longer."""
+    return {name: value for name, value in schema.items() if name != "maxLength"}
+
+
 def whole(description: str, least: int, most: int | None = None, default: int | None = None) -> Schema:
     """Return the schema of a whole number."""
     found: Schema = {"type": "integer", "minimum": least, "description": description}

@@ -7,7 +7,8 @@ from typing import Any
 from signalpost.config.authmodel import KeyPermission
 from signalpost.operations.operation import Arguments, Caller, Operation
 from signalpost.operations.operator import Operator
-from signalpost.operations.shapes import COMPLETE, closed, listed, text, whole
+from signalpost.operations.shapes import COMPLETE, closed, listed, text, told, whole
+from signalpost.signals.counts import NO_PATH, UNDECLARED
 
 
 async def _signals(operator: Operator, caller: Caller, _given: Arguments) -> Any:
@@ -22,7 +23,9 @@ async def _signals(operator: Operator, caller: Caller, _given: Arguments) -> Any
 
 
 _SIGNAL = {
-    "signal": text("Its path as declared, or a word in parentheses for what no signal declares.", "/rooms/<room>"),
+    "signal": told(
+        text(f"Its path as declared; {UNDECLARED} and {NO_PATH} are what belongs to no signal.", "/rooms/<room>")
+    ),
     "clients": whole("Connected now.", 0),
     "waiting": whole("Bytes that wait until they read.", 0),
     "messages": whole("That clients have sent, whatever became of them.", 0),

@@ -331,6 +331,7 @@ class Memory:
         stream = client.stream
         if recovery is not None and recovery.why is not None:
             at = None if stream is None else stream.position(recovery.offset)
+            client.miss(recovery.why)
             _tell(client, gap(client.path, at, recovery.why, client.encoding))
         if stream is not None and recovery is not None:
             self._hub.feed(client, stream, recovery.offset)
@@ -381,11 +382,14 @@ class Memory:
         client, stream = guest.client, guest.client.stream
         follows = self.streams.find(client.place) if self.keeps else None
         if stream is not None and stream is not follows:
-            client.end_feeding(gap(client.path, None if follows is None else follows.at, Why.LOST, client.encoding))
+            at = None if follows is None else follows.at
+            if client.end_feeding(gap(client.path, at, Why.LOST, client.encoding)):
+                client.miss(Why.LOST)
             self._unfollow(client)
         if client.stream is None and self.keeps and not client.closing:
             client.stream = self.streams.follow(client.place)
         if guest.recovery is not None and client.stream is not stream:  # it is still arriving
+            client.miss(Why.LOST)
             _tell(
                 client, gap(client.path, None if client.stream is None else client.stream.at, Why.LOST, client.encoding)
             )

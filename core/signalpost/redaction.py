@@ -8,15 +8,26 @@ import re
 
 MARK = "***"
 
-_NAMES = r"(?:token|secret|passw(?:or)?d|passphrase|pwd|api[_-]?key|credentials?|signature|authorization|cookie)"
+_NAMES = (
+    r"(?:token|secret|passw(?:or)?d|passphrase|pwd|(?:api|access|private|signing)[_-]?key|credentials?|signature"
+    r"|authorization|cookie)"
+)
 _MEMBER = rf"[\w.-]*{_NAMES}"
+_HEADER = r"(?:(?:proxy-)?authorization|(?:set-)?cookie|x-api-key|signalpost-session)"
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # Authorization: Bearer …; Cookie: …, up to the end of the line as a head, a repr or JSON writes it.
+    # Lines of a head, as they are and in a repr or JSON: whatever the value holds, up to the end of the line.
+    (re.compile(rf"(?im)^({_HEADER}:[ \t]*)\S[^\r\n]*"), rf"\1{MARK}"),
+    (re.compile(rf"(?i)(?<=\n)([\w-]*{_NAMES}:[ \t]*)\S[^\r\n]*"), rf"\1{MARK}"),
+    (
+        re.compile(rf"(?i)(?<=\\n)([\w-]*(?:{_NAMES}|{_HEADER}):[ \t]*)(?=\S)(?:[^\r\n\\]|\\(?![rn]))+"),
+        rf"\1{MARK}",
+    ),
+    # Authorization: Bearer …; Cookie: a="1"; … elsewhere, up to what may be the end of a text.
     (
         re.compile(
-            r"(?i)(?:(?<![\w.])|(?<=\\n))((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|signalpost-session)"
-            r"""(["']?\s*[:=]\s*(?:b?["'])?)[^\s"'\\][^"'\r\n\\]*"""
+            rf"(?i)(?<![\w.])({_HEADER})"
+            r"""(["']?\s*[:=]\s*(?:b?["'])?)[^\s"'\\](?:=\\*"[^"\r\n]*"|[^"'\r\n\\])*"""
         ),
         rf"\1\2{MARK}",
     ),
@@ -36,6 +47,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(rf"""(?i)(\(b?(["']){_MEMBER}\2\s*,\s*b?)(["'])(?:(?!\3)[^\\]|\\.)*(?:\3|$)"""),
+        rf"\1\3{MARK}\3",
+    ),
+    # The same in JSON that stands in JSON, or in a repr of it, where quotes have backslashes.
+    (
+        re.compile(rf"""(?i)((\\+["']){_MEMBER}\2\s*:\s*)(\\+["'])(?:(?!\3)(?:[^\\]|\\+[^\\]))*(?:\3|\\*$)"""),
         rf"\1\3{MARK}\3",
     ),
     # redis://user:password@host

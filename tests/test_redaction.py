@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.cli.redaction import redacted
+from signalpost.redaction import redacted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
 
@@ -12,6 +12,17 @@ HIDDEN = {
         r"b'GET / HTTP/1.1\r\nCookie: a=hunter2; b=3\r\nX: 1'",
         r"b'GET / HTTP/1.1\r\nCookie: ***\r\nX: 1'",
     ),
+    "a head with quotes": (
+        'GET / HTTP/1.1\r\nCookie: a="1"; b=\'hunter2\r\nX: 1',
+        "GET / HTTP/1.1\r\nCookie: ***\r\nX: 1",
+    ),
+    "a head with quotes as repr": (
+        r"""b'GET / HTTP/1.1\r\nCookie: a="1"; b=\'hunter2\r\nX: 1'""",
+        r"b'GET / HTTP/1.1\r\nCookie: ***\r\nX: 1'",
+    ),
+    "digest": ('sent Authorization: Digest username="a", response="hunter2"', "sent Authorization: ***"),
+    "a header of an app": ("Host: a\r\nX-Auth-Token: hunter2\r\nX: 1", "Host: a\r\nX-Auth-Token: ***\r\nX: 1"),
+    "a header of an app as repr": (r"b'Host: a\r\nX-Access-Key: hunter2\r\n'", r"b'Host: a\r\nX-Access-Key: ***\r\n'"),
     "a mapping of headers": ("{'cookie': 'a=hunter2', 'host': 'a'}", "{'cookie': '***', 'host': 'a'}"),
     "a list of headers": ("[('cookie', 'a=hunter2'), ('host', 'a')]", "[('cookie', '***'), ('host', 'a')]"),
     "pairs of bytes": ("(b'set-cookie', b'a=hunter2')", "(b'set-cookie', b'***')"),
@@ -26,6 +37,12 @@ HIDDEN = {
     "JSON": ('{"user": "ann", "password": "hunter\\"2"}', '{"user": "ann", "password": "***"}'),
     "JSON without blanks": ('{"apiKey":"hunter2","n":1}', '{"apiKey":"***","n":1}'),
     "a repr": ("{'client_secret': 'hunter2'}", "{'client_secret': '***'}"),
+    "JSON in JSON": (
+        r'{"message": "{\"password\": \"hunt\\\"er2\", \"n\": 1}"}',
+        r'{"message": "{\"password\": \"***\", \"n\": 1}"}',
+    ),
+    "JSON in JSON that was cut": (r'{"message": "{\"password\": \"hunter2', r'{"message": "{\"password\": \"***\"'),
+    "a private key": ('{"private_key": "hunter2"}', '{"private_key": "***"}'),
     "JSON that was cut": ('{"password": "hunter2', '{"password": "***"'),
     "an address": ("redis://app:hunter2@10.0.0.5/0 is away", "redis://app:***@10.0.0.5/0 is away"),
     "an address without a user": ("rediss://:hun:t@er2@host:6379", "rediss://:***@host:6379"),
@@ -39,6 +56,7 @@ KEPT = [
     "a bearer of bad news",
     "votes.key=3, code=7 of /path?page=2",
     'no key "token"; did you mean "tokens"?',
+    "two problems:\n  token: is not closed",
     "at 10:30:00 on http://127.0.0.1:8080/a@b",
     "12:30 ws://localhost:8091/rooms/blue by ann@example.com",
 ]
