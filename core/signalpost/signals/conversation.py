@@ -275,7 +275,7 @@ class Conversation:
             arrival.left = code
             return
         # These refer to the conversation: free them now instead of waiting for the garbage collector.
-        self._arrival = None
+        self._arrival = self._entries = None
         if self._inbox is not None:
             self._inbox.end()
 
