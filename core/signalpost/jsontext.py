@@ -15,7 +15,8 @@ MOST_DEPTH = 240
 the app's own around it."""
 
 _QUOTE = ord('"')
-_SHALLOW = 2 * MOST_DEPTH
+SHALLOW = 2 * MOST_DEPTH
+"""Bytes up to which no text is nested too deeply."""
 CONTAINER, VALUE = 64, 32
 """Bytes of memory of a list or mapping, and of any other value, without its text."""
 
@@ -75,7 +76,7 @@ def _containers(text: bytes) -> int:
 
 def is_deep(text: bytes) -> bool:
     """Return whether lists and mappings of a JSON text are nested deeper than `MOST_DEPTH`."""
-    if len(text) <= _SHALLOW or _containers(text) <= MOST_DEPTH:
+    if len(text) <= SHALLOW or _containers(text) <= MOST_DEPTH:
         return False
     return max(accumulate(map(_SIGNS.__getitem__, _marks(text, _BRACKETS))), default=0) > MOST_DEPTH
 

@@ -87,6 +87,47 @@ class TestIdempotency:
         clock.now = idempotency.KNOWN_SECONDS
         assert await known.answer("shop", "k", b"y", lambda: done(Answered(200, b"2"))) == Answered(200, b"2")
 
+    async def test_what_is_under_way_is_not_forgotten_for_what_comes_later(self, monkeypatch):
+        monkeypatch.setattr(idempotency, "MOST_KNOWN", 3)
+        known, begun, gate, done_twice = Idempotency(), asyncio.Event(), asyncio.Event(), []
+
+        async def slow():
+            begun.set()
+            await gate.wait()
+            return Answered(200, b"first")
+
+        async def again():
+            done_twice.append(True)
+            return Answered(200, b"second")
+
+        first = asyncio.create_task(known.answer("shop", "slow", b"x", slow))
+        await begun.wait()
+        for number in range(9):
+            await known.answer("shop", str(number), b"x", lambda: done(Answered(200, b"1")))
+        with pytest.raises(OperationError, match="under way"):
+            await known.answer("shop", "slow", b"x", again)
+        gate.set()
+        assert await first == Answered(200, b"first")
+        assert await known.answer("shop", "slow", b"x", again) == Answered(200, b"first", again=True)
+        assert done_twice == []
+
+    async def test_a_request_is_refused_when_all_that_may_be_known_is_under_way(self, monkeypatch):
+        monkeypatch.setattr(idempotency, "MOST_KNOWN", 2)
+        known, gate = Idempotency(), asyncio.Event()
+
+        async def slow():
+            await gate.wait()
+            return Answered(200, b"1")
+
+        under_way = [asyncio.create_task(known.answer("shop", key, b"x", slow)) for key in "ab"]
+        await asyncio.sleep(0)
+        with pytest.raises(OperationError, match="too many requests") as caught:
+            await known.answer("shop", "c", b"x", lambda: done(Answered(200, b"2")))
+        assert caught.value.code == "unavailable"
+        gate.set()
+        await asyncio.gather(*under_way)
+        assert await known.answer("shop", "c", b"x", lambda: done(Answered(200, b"2"))) == Answered(200, b"2")
+
     @pytest.mark.parametrize("key", ["x" * 256, "a\x07b"])
     async def test_a_key_that_is_none_is_refused(self, key):
         with pytest.raises(OperationError) as caught:

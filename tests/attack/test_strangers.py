@@ -84,6 +84,14 @@ class TestClosedPaths:
             assert await read_by(reader, "from a handler") == []
             assert [list(json.loads(await modern.receive())) for _ in range(2)] == [["welcome"], ["signal"]]
 
+    async def test_rooms_of_a_closed_signal_are_closed_to_each_other_though_nobody_else_is_here(self):
+        rooms = LIVE + 'signals: [{path: "/rooms/<room>", from_elsewhere: false}]'
+        async with serve(rooms) as app, app.connect("/rooms/a") as sender, app.connect("/rooms/b") as neighbour:
+            await sender.send("among us")
+            assert await sender.receive() == "among us"
+            await neighbour.send("marker")
+            assert await neighbour.receive() == "marker"
+
     async def test_a_group_that_a_handler_sends_to_as_its_client_asks_leaves_a_closed_path_out_too(self):
         async with (
             serve(self.PRICES, plugins={"p": PLUGIN}) as app,

@@ -64,12 +64,15 @@ def main() -> int:
         chosen = choose(arguments.only, quick=arguments.quick)
         if arguments.monitor:
             chosen = [replace(case, others=(MONITORED, *case.others)) for case in chosen]
-        possible = [case for case in chosen if case.connections + SPARE_DESCRIPTORS <= descriptors]
+        able = [case for case in chosen if case.yardstick is None or case.yardstick.installed]
+        possible = [case for case in able if case.connections + SPARE_DESCRIPTORS <= descriptors]
         results = measure(possible, arguments.rounds, times, cores)
     except BenchError as error:
         print(f"fanout: {error}", file=sys.stderr)
         return 1
-    for case in (case for case in chosen if case not in possible):
+    for case in (case for case in chosen if case not in able):
+        results.note(f"{case.name}: left out, its yardstick needs {case.yardstick.remedy}")
+    for case in (case for case in able if case not in possible):
         results.note(f"{case.name}: left out, it needs more than the {descriptors:,} files that ulimit -Hn allows")
     for server in (server for case in possible for server in case.others if not server.installed):
         results.note(f"{server.name}: left out, it is not installed ({server.remedy})")

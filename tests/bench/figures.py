@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import BenchError
-from servers import COALESCE, LOOP, PEERS, SIGNALPOST, STOCK, Message, Server
+from servers import COALESCE, LOOP, PEERS, ROOMS, SIGNALPOST, STOCK, TURN, URING, Message, Server
 
 BROADCAST = Message('{"text":"%s"}', 64)
 ECHO = Message('{"message":"%s"}', 50, unwrapped=False)
@@ -72,6 +72,10 @@ RATE = "deliveries_per_s"
 P99 = "p99_us"
 
 
+def _floor(case: str, title: str, wanted: float | None = None, digits: int = 2) -> Figure:
+    return Figure(f"floor-{case}", title, "us", CPU, digits=digits, lower=True, wanted_ratio=wanted)
+
+
 def _ping_pong(clients: int, wanted: float) -> Figure:
     title = "CPU per delivery, 1 outstanding, N={n}"
     return Figure(f"fanout-{clients}", title, "us", CPU, digits=2, lower=True, wanted_ratio=wanted)
@@ -85,6 +89,12 @@ FIGURES = (
     Figure("burst", "CPU per delivery of that", "us", CPU, digits=3, lower=True),
     Figure("publishers", "deliveries, 50 publishers, N={n}", "1,000/s", RATE, 1e3, wanted_ratio=1.00),
     Figure("publishers", "CPU per delivery of that", "us", CPU, digits=3, lower=True),
+    _floor("10", "CPU per delivery, 1 outstanding, N={n}", 0.80),
+    _floor("100", "CPU per delivery, 1 outstanding, N={n}", 0.90),
+    _floor("1000", "CPU per delivery, 1 outstanding, N={n}"),
+    _floor("burst", "CPU per delivery, 16 outstanding, N={n}", digits=3),
+    _floor("publishers", "CPU per delivery, 50 publishers, N={n}", digits=3),
+    _floor("rooms", "CPU per delivery, 100 rooms of ten", 0.85),
     Figure("p99", "p99, 1 message/s, N={n}", "ms", P99, 1e3, digits=1, lower=True, wanted_ratio=0.80),
     Figure("open-200k", "p99, 200,000 deliveries/s due, N={n}", "ms", P99, 1e3, digits=2, lower=True),
     Figure(
@@ -144,6 +154,12 @@ def cases(*, quick: bool) -> list[Case]:
         *([] if quick else large),
         Case("burst", 1_000, ("--mode", "fanout", "--pipeline", "16"), COALESCE),
         Case("publishers", 1_000, ("--mode", "fanout", "--publishers", "50", "--pipeline", "50"), COALESCE),
+        Case("floor-10", 10, ping_pong, URING, others=()),
+        Case("floor-100", 100, ping_pong, URING, others=()),
+        Case("floor-1000", 1_000, ping_pong, URING, others=()),
+        Case("floor-burst", 1_000, ("--mode", "fanout", "--pipeline", "16"), TURN, others=()),
+        Case("floor-publishers", 1_000, ("--publishers", "50", "--pipeline", "50"), TURN, others=()),
+        Case("floor-rooms", 1_000, ("--mode", "rooms", "--path", "/rooms", "--rooms", "100"), ROOMS, others=()),
         Case("open-200k", 1_000, ("--rate", "200"), COALESCE, others=()),
         Case("open-1m", 1_000, ("--rate", "1000"), COALESCE, others=()),
         Case("path-alone", 100, (*room, "0"), None, others=()),

@@ -1,12 +1,18 @@
 /*
  * limit.c - the yardstick: what a WebSocket broadcast costs at least (RFC 6455).
  *
- *   cc -O2 -o limit limit.c; ./limit PORT loop|coalesce        (Linux, libc only; single thread, epoll)
+ *   cc -O2 -o limit limit.c; ./limit PORT loop|coalesce|uring|turn|rooms
+ *                                                              (Linux, libc only; single thread, epoll)
  *
  * A message that one client sends goes to every client, its sender included. The frame is encoded once.
  *
  *   loop      for every message, one send(2) per client
  *   coalesce  all messages parsed from one read of a publisher leave in one send(2) per client
+ *   uring     as loop, but the sends go to io_uring, 256 with one system call
+ *   turn      all messages of one turn of the loop, whoever sent them, leave in one send of io_uring per client:
+ *             the floor of what one core can do
+ *   rooms     as turn, but a message goes to the clients of its own path only, /rooms/N with N < 4096; what all
+ *             rooms have in one turn goes to io_uring together: the floor of many small rooms
  *
  * A client on the path /echo gets its own messages back and nobody else's (all of one read in one send).
  * The port is printed once it listens; port 0 lets the system choose one.
@@ -16,6 +22,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -24,12 +31,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MAX_DESCRIPTORS = 1 << 20, READ_SIZE = 1 << 18, OUTGOING_SIZE = 1 << 20 };
 enum { MAX_HEADER = 14, MAX_CONTROL_PAYLOAD = 125 };
+enum { MAX_ROOMS = 4096, PLACES = 1024, BATCH = 256, MAX_JOBS = 1 << 16 };
+enum mode { LOOP, COALESCE, URING, TURN, ROOMS };
+static const char *const MODE_NAMES[] = {"loop", "coalesce", "uring", "turn", "rooms"};
 enum opcode { OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 
 struct client {
@@ -37,6 +49,7 @@ struct client {
     int index;        /* its place in `open_fds` */
     uint8_t upgraded; /* the 101 has been sent */
     uint8_t echo;     /* connected on /echo */
+    int room;         /* connected on /rooms/N */
 
     uint8_t *in; /* an incomplete request or frame, kept from earlier reads */
     uint32_t in_len, in_cap;
@@ -49,7 +62,10 @@ static struct client *clients[MAX_DESCRIPTORS]; /* by descriptor */
 static int open_fds[MAX_DESCRIPTORS];           /* descriptors of upgraded clients, without holes */
 static int open_count;
 static int epoll_fd, listen_fd;
-static int coalesce;
+static enum mode mode;
+static struct room {
+    int *fds, count, cap;
+} rooms[MAX_ROOMS];
 
 static uint8_t read_buffer[READ_SIZE];
 static uint8_t outgoing[OUTGOING_SIZE]; /* encoded frames of one read */
@@ -101,9 +117,137 @@ static void send_waiting(struct client *client) {
     watch(EPOLL_CTL_MOD, client->fd, EPOLLIN);
 }
 
-static void broadcast(const uint8_t *bytes, size_t count) {
+/* --------------------------------------------------------------- io_uring */
+
+static int uring_fd;
+static struct io_uring_sqe *places;
+static struct io_uring_cqe *results;
+static unsigned *places_tail, *places_mask, *places_order, *results_head, *results_tail, *results_mask;
+static unsigned filled; /* places that are not submitted yet */
+static struct {
+    struct client *client;
+    const uint8_t *bytes;
+    size_t count;
+} sends[PLACES]; /* what is in each of these, in the order of filling */
+
+static void *map_uring(size_t size, off_t offset) {
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, uring_fd, offset);
+}
+
+/* Returns 0 where the system has no io_uring, or denies it. */
+static int uring_init(void) {
+    struct io_uring_params params = {0};
+    uring_fd = (int)syscall(SYS_io_uring_setup, PLACES, &params);
+    if (uring_fd < 0) {
+        perror("limit: io_uring");
+        return 0;
+    }
+    uint8_t *in = map_uring(params.sq_off.array + params.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING);
+    uint8_t *out = map_uring(params.cq_off.cqes + params.cq_entries * sizeof *results, IORING_OFF_CQ_RING);
+    places = map_uring(params.sq_entries * sizeof *places, IORING_OFF_SQES);
+    places_tail = (unsigned *)(in + params.sq_off.tail);
+    places_mask = (unsigned *)(in + params.sq_off.ring_mask);
+    places_order = (unsigned *)(in + params.sq_off.array);
+    results_head = (unsigned *)(out + params.cq_off.head);
+    results_tail = (unsigned *)(out + params.cq_off.tail);
+    results_mask = (unsigned *)(out + params.cq_off.ring_mask);
+    results = (struct io_uring_cqe *)(out + params.cq_off.cqes);
+    return 1;
+}
+
+/* Submit all filled places, and queue what the kernel would not take. */
+static void uring_submit(void) {
+    if (!filled)
+        return;
+    syscall(SYS_io_uring_enter, uring_fd, filled, filled, IORING_ENTER_GETEVENTS, NULL, 0);
+    unsigned head = *results_head;
+    for (; head != __atomic_load_n(results_tail, __ATOMIC_ACQUIRE); head++) {
+        const struct io_uring_cqe *result = &results[head & *results_mask];
+        unsigned i = (unsigned)result->user_data;
+        if (result->res == (int)sends[i].count || (result->res < 0 && result->res != -EAGAIN))
+            continue; /* all, or a dead connection: its epoll event will say so */
+        size_t sent = result->res < 0 ? 0 : (size_t)result->res;
+        keep_for_later(sends[i].client, sends[i].bytes + sent, sends[i].count - sent);
+    }
+    __atomic_store_n(results_head, head, __ATOMIC_RELEASE);
+    filled = 0;
+}
+
+static void uring_send_to(struct client *client, const uint8_t *bytes, size_t count, unsigned most) {
+    if (client->out_len) {
+        keep_for_later(client, bytes, count);
+        return;
+    }
+    unsigned tail = *places_tail, at = tail & *places_mask;
+    places[at] = (struct io_uring_sqe){
+        .opcode = IORING_OP_SEND,
+        .fd = client->fd,
+        .addr = (uintptr_t)bytes,
+        .len = (uint32_t)count,
+        .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+        .user_data = filled,
+    };
+    sends[filled].client = client;
+    sends[filled].bytes = bytes;
+    sends[filled].count = count;
+    places_order[at] = at;
+    __atomic_store_n(places_tail, tail + 1, __ATOMIC_RELEASE);
+    if (++filled == most)
+        uring_submit();
+}
+
+/* ------------------------------------------------------ what goes to whom */
+
+static uint8_t *gathered; /* the frames of one turn */
+static size_t gathered_count, gathered_cap;
+static struct {
+    int room;
+    size_t at, count;
+} jobs[MAX_JOBS]; /* which of them go to which room */
+static int job_count;
+
+/* Send what the turn has gathered. */
+static void end_turn(void) {
+    for (int job = 0; job < job_count; job++) {
+        const struct room *room = &rooms[jobs[job].room];
+        for (int i = 0; i < room->count; i++)
+            uring_send_to(clients[room->fds[i]], gathered + jobs[job].at, jobs[job].count, PLACES);
+    }
+    if (mode == TURN && gathered_count)
+        for (int i = 0; i < open_count; i++)
+            uring_send_to(clients[open_fds[i]], gathered, gathered_count, BATCH);
+    uring_submit();
+    job_count = 0;
+    gathered_count = 0;
+}
+
+static void gather(const struct client *sender, const uint8_t *bytes, size_t count) {
+    if (job_count == MAX_JOBS)
+        end_turn();
+    if (gathered_count + count > gathered_cap) {
+        gathered_cap = (gathered_count + count) * 2;
+        gathered = realloc(gathered, gathered_cap);
+    }
+    memcpy(gathered + gathered_count, bytes, count);
+    if (mode == ROOMS) {
+        jobs[job_count].room = sender->room;
+        jobs[job_count].at = gathered_count;
+        jobs[job_count++].count = count;
+    }
+    gathered_count += count;
+}
+
+static void broadcast(const struct client *sender, const uint8_t *bytes, size_t count) {
+    if (mode >= TURN) {
+        gather(sender, bytes, count);
+        return;
+    }
     for (int i = 0; i < open_count; i++)
-        send_to(clients[open_fds[i]], bytes, count);
+        if (mode == URING)
+            uring_send_to(clients[open_fds[i]], bytes, count, BATCH);
+        else
+            send_to(clients[open_fds[i]], bytes, count);
+    uring_submit();
 }
 
 /* Send the frames gathered in `outgoing` to whom messages of `sender` go. */
@@ -111,7 +255,25 @@ static void send_outgoing(struct client *sender, size_t count) {
     if (sender->echo)
         send_to(sender, outgoing, count);
     else
-        broadcast(outgoing, count);
+        broadcast(sender, outgoing, count);
+}
+
+static void enter_room(struct client *client) {
+    struct room *room = &rooms[client->room];
+    if (room->count == room->cap) {
+        room->cap = room->cap * 2 + 16;
+        room->fds = realloc(room->fds, (size_t)room->cap * sizeof *room->fds);
+    }
+    room->fds[room->count++] = client->fd;
+}
+
+static void leave_room(const struct client *client) {
+    struct room *room = &rooms[client->room];
+    for (int i = 0; i < room->count; i++)
+        if (room->fds[i] == client->fd) {
+            room->fds[i] = room->fds[--room->count];
+            return;
+        }
 }
 
 /* ----------------------------------------------------------------- frames */
@@ -196,8 +358,8 @@ static int on_frames(struct client *client, uint8_t *bytes, size_t count, size_t
             waiting = 0;
         }
         waiting += encode(outgoing + waiting, opcode, payload, length);
-        if (!client->echo && !coalesce) {
-            broadcast(outgoing, waiting);
+        if (!client->echo && (mode == LOOP || mode == URING)) {
+            broadcast(client, outgoing, waiting);
             waiting = 0;
         }
     }
@@ -319,6 +481,8 @@ static int on_request(struct client *client, size_t *used) {
                         accept);
     send_to(client, (uint8_t *)response, (size_t)count);
     client->echo = !strncmp(request, "GET /echo", 9);
+    client->room = strncmp(request, "GET /rooms/", 11) ? 0 : atoi(request + 11) & (MAX_ROOMS - 1);
+    enter_room(client);
     client->upgraded = 1;
     client->index = open_count;
     open_fds[open_count++] = client->fd;
@@ -342,6 +506,7 @@ static void drop(struct client *client) {
     close(client->fd);
     clients[client->fd] = NULL;
     if (client->upgraded) { /* the last descriptor takes its place */
+        leave_room(client);
         int last = open_fds[--open_count];
         open_fds[client->index] = last;
         if (last != client->fd)
@@ -419,11 +584,17 @@ static int listen_on(int port) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3 || (strcmp(argv[2], "loop") && strcmp(argv[2], "coalesce"))) {
-        fprintf(stderr, "usage: limit PORT loop|coalesce\n");
+    const unsigned modes = sizeof MODE_NAMES / sizeof *MODE_NAMES;
+    unsigned asked = 0;
+    while (argc == 3 && asked < modes && strcmp(argv[2], MODE_NAMES[asked]))
+        asked++;
+    if (argc != 3 || asked == modes) {
+        fprintf(stderr, "usage: limit PORT loop|coalesce|uring|turn|rooms\n");
         return 1;
     }
-    coalesce = !strcmp(argv[2], "coalesce");
+    mode = (enum mode)asked;
+    if (mode >= URING && !uring_init())
+        return 1;
 
     struct rlimit descriptors;
     getrlimit(RLIMIT_NOFILE, &descriptors);
@@ -450,8 +621,12 @@ int main(int argc, char **argv) {
                 continue; /* dropped earlier in this round */
             if (events[i].events & EPOLLOUT)
                 send_waiting(client);
-            if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !on_readable(client))
+            if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !on_readable(client)) {
+                end_turn(); /* so that nothing is sent to a descriptor that may have another client by then */
                 drop(client);
+            }
         }
+        if (mode >= TURN)
+            end_turn();
     }
 }

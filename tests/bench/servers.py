@@ -1,7 +1,8 @@
 """The programs that are measured: signalpost, the yardstick in C, and peers as their users write them.
 
 Each passes on what it is sent: on ``/`` to everyone, its sender included. signalpost, the yardstick and stock Sanic
-also have ``/echo``, which answers the sender alone.
+also have ``/echo``, which answers the sender alone. signalpost and the mode ``rooms`` of the yardstick have rooms:
+messages stay there.
 """
 
 import shutil
@@ -12,6 +13,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from json import loads
 from pathlib import Path
+
+from signalpost.delivery.ring import Ring, open_writer
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / ".build"
@@ -28,6 +31,9 @@ signals:
       required: [message]
       properties: {{message: {{type: object, required: [text]}}}}
   - path: /room
+    rebroadcast: path
+    schema: *object
+  - path: /rooms/<number>
     rebroadcast: path
     schema: *object
   - path: /echo
@@ -47,6 +53,7 @@ signals:
 
 PIP = "pip install -e '.[bench]'"
 NPM = "npm install in tests/bench/peers"
+RING = "Linux 5.19 or later, where io_uring is allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,12 @@ def _of_node_ws() -> str:
     return found
 
 
+def _of_io_uring() -> str:
+    writer = open_writer()
+    writer.close()
+    return "io_uring" if isinstance(writer, Ring) else ""
+
+
 def _signalpost(port: int, folder: Path) -> list[str]:
     routes = folder / "routes.yaml"
     routes.write_text(ROUTES.format(port=port), encoding="utf-8")
@@ -143,6 +156,9 @@ SIGNALPOST = Server("signalpost", _signalpost, envelope='{"message":%s}', versio
 MONITORED = Server("monitored", _monitored, envelope=SIGNALPOST.envelope, version=_of_signalpost)
 LOOP = Server("C loop", _limit("loop"))
 COALESCE = Server("C coalescing", _limit("coalesce"))
+URING = Server("C io_uring", _limit("uring"), version=_of_io_uring, remedy=RING)
+TURN = Server("C io_uring, a turn", _limit("turn"), version=_of_io_uring, remedy=RING)
+ROOMS = Server("C io_uring, rooms", _limit("rooms"), version=_of_io_uring, remedy=RING)
 STOCK = Server("stock Sanic", _peer(sys.executable, "stock_sanic.py"), version=of_package("sanic"))
 PEERS = (
     Server("picows", _peer(sys.executable, "with_picows.py"), version=of_package("picows")),

@@ -23,6 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import serve
 
+from signalpost.delivery.ring import Ring, open_writer
+
 BENCH = Path(__file__).parent
 
 
@@ -79,6 +81,34 @@ async def yardstick(programs, mode):
         process.terminate()
 
 
+IN_ROOMS = ("--mode", "rooms", "--path", "/rooms", "--rooms", "5", "--conns", "10")
+
+
+def with_a_ring(mode):
+    """Give a mode of limit that needs io_uring, which not every system has."""
+    writer = open_writer()
+    writer.close()
+    return pytest.param(mode, marks=pytest.mark.skipif(not isinstance(writer, Ring), reason="needs io_uring"))
+
+
+@asynccontextmanager
+async def rooms(deliver):
+    """Run a server with rooms that asks `deliver(index, number)` how often client `index` gets message `number`."""
+    clients = []
+
+    async def on_client(client):
+        clients.append(client)
+        async for text in client:
+            number = int(text.partition("~")[2].partition(".")[2].partition(":")[0])
+            for other in [each for each in clients if each.request.path == client.request.path]:
+                index = int(client.request.path.rpartition("/")[2]) + (5 if other is not client else 0)
+                for _ in range(deliver(index, number)):
+                    await other.send(text)
+
+    async with serve(on_client, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
 @asynccontextmanager
 async def broadcaster(deliver):
     """Run a server that asks `deliver(index, number)` how often client `index` gets message `number`."""
@@ -97,13 +127,39 @@ async def broadcaster(deliver):
 
 
 @needs_cc
-@pytest.mark.parametrize("mode", ["loop", "coalesce"])
+@pytest.mark.parametrize("mode", ["loop", "coalesce", *map(with_a_ring, ("uring", "turn"))])
 async def test_the_yardstick_delivers_every_message_to_everyone(programs, mode):
     async with yardstick(programs, mode) as port:
         status, report = await load(programs, port, "--publishers", "3", "--pipeline", "8", "--count", "60")
     assert status == 0
     assert report["deliveries"] == 5 * 60
     assert (report["missing"], report["duplicate_or_late"], report["clean_closes"]) == (0, 0, 5)
+
+
+@needs_cc
+@pytest.mark.parametrize("mode", [with_a_ring("rooms")])
+async def test_the_yardstick_delivers_every_message_to_its_room(programs, mode):
+    async with yardstick(programs, mode) as port:
+        status, report = await load(programs, port, *IN_ROOMS, "--pipeline", "8", "--count", "60")
+    assert status == 0
+    assert report["deliveries"] == 2 * 60
+    assert (report["missing"], report["strays"], report["clean_closes"]) == (0, 0, 10)
+
+
+@needs_cc
+async def test_a_message_that_leaves_its_room_is_found_stray(programs):
+    async with yardstick(programs, "loop") as port:
+        status, report = await load(programs, port, *IN_ROOMS, "--count", "20", "--drain", "0")
+    assert status == 2
+    assert report["strays"] > 0
+
+
+@needs_cc
+async def test_a_message_that_one_client_of_a_room_misses_is_found_missing(programs):
+    async with rooms(lambda index, number: 0 if (index, number) == (7, 3) else 1) as port:
+        status, report = await load(programs, port, *IN_ROOMS, "--count", "40", "--drain", "0.2")
+    assert status == 2
+    assert (report["missing"], report["duplicate_or_late"], report["strays"]) == (1, 0, 0)
 
 
 @pytest.mark.slow

@@ -16,6 +16,9 @@
  *                     --bystanders B the last B connections are on another path and are to get nothing.
  *                     --other-port P the last --others connections, or every second one, are at another server,
  *                                    whose clients are to get every message, too.
+ *   --mode rooms    Connection i is on the path --path/R, R = i modulo --rooms. The first one of each room keeps M
+ *                   messages outstanding, the next one leaves when its own has come back; everybody in the room is
+ *                   to get every message, and nobody else. Checked as with fanout.
  *   --mode connect  Handshakes per second, and the server's memory per idle connection.
  *   --mode echo     Every connection keeps M messages outstanding and expects its own back.
  *
@@ -55,14 +58,14 @@ typedef unsigned long long ull; /* for printf */
 
 /* ---------------------------------------------------------------- options */
 
-enum mode { FANOUT, CONNECT, ECHO };
-static const char *const MODE_NAMES[] = {"fanout", "connect", "echo"};
+enum mode { FANOUT, CONNECT, ECHO, ROOMS };
+static const char *const MODE_NAMES[] = {"fanout", "connect", "echo", "rooms"};
 
 static struct {
     enum mode mode;
     const char *host, *path, *bystander_path, *subprotocol, *template, *hello;
     int port, other_port, connections, others, sources, in_flight, publishers, pipeline, size, stalled,
-        bystanders, trickle, receive_buffer, server_pid, other_pid, store_pid;
+        bystanders, trickle, receive_buffer, server_pid, other_pid, store_pid, rooms;
     long count;
     double rate, timeout, settle, warmup, duration, drain;
 } options = {
@@ -75,6 +78,7 @@ static struct {
     .sources = 8,
     .in_flight = 64,
     .publishers = 1,
+    .rooms = 1,
     .pipeline = 1,
     .size = 64,
     .timeout = 60,
@@ -86,7 +90,7 @@ static struct {
 
 static const char USAGE[] =
     "usage: wsload [options]\n"
-    "  --mode fanout|connect|echo  what to measure (fanout)\n"
+    "  --mode fanout|rooms|connect|echo  what to measure (fanout)\n"
     "connections:\n"
     "  --host IP --port P --path / where to connect (127.0.0.1:8000/)\n"
     "  --conns N                   how many (100)\n"
@@ -105,6 +109,7 @@ static const char USAGE[] =
     "messages:\n"
     "  --publishers K              how many of the connections publish (1)\n"
     "  --rate R                    open loop, R messages/s in all\n"
+    "  --rooms R                   how many rooms there are (1)\n"
     "  --pipeline M                closed loop with M outstanding, where no rate is given (1)\n"
     "  --size B                    payload bytes (64)\n"
     "  --template T                payload, %s = stamp and padding ({\"message\":\"%s\"})\n"
@@ -129,7 +134,7 @@ static enum mode mode_of(const char *name) {
     for (size_t i = 0; i < LENGTH_OF(MODE_NAMES); i++)
         if (!strcmp(name, MODE_NAMES[i]))
             return (enum mode)i;
-    die("--mode %s: fanout, connect or echo", name);
+    die("--mode %s: fanout, rooms, connect or echo", name);
     return FANOUT;
 }
 
@@ -150,6 +155,7 @@ static void parse_options(int argc, char **argv) {
         {"bystanders", required_argument, NULL, 'y'},
         {"bystander-path", required_argument, NULL, 'Y'},
         {"publishers", required_argument, NULL, 'k'},
+        {"rooms", required_argument, NULL, 'M'},
         {"rate", required_argument, NULL, 'r'},
         {"pipeline", required_argument, NULL, 'i'},
         {"size", required_argument, NULL, 's'},
@@ -185,6 +191,7 @@ static void parse_options(int argc, char **argv) {
         case 'y': options.bystanders = atoi(optarg); break;
         case 'Y': options.bystander_path = optarg; break;
         case 'k': options.publishers = atoi(optarg); break;
+        case 'M': options.rooms = atoi(optarg); break;
         case 'r': options.rate = atof(optarg); break;
         case 'i': options.pipeline = atoi(optarg); break;
         case 's': options.size = atoi(optarg); break;
@@ -209,6 +216,10 @@ static void parse_options(int argc, char **argv) {
         die("--conns must be at least 1");
     if (options.publishers < 1 || options.publishers > 256 || options.publishers > options.connections)
         die("--publishers must be 1 to 256, and no more than --conns");
+    if (options.rooms < 1 || options.connections % options.rooms)
+        die("--rooms must leave no connection over");
+    if (options.mode == ROOMS && (options.stalled || options.other_port || options.publishers > 1))
+        die("--mode rooms goes with neither --stall nor --other-port nor --publishers");
     if (options.pipeline < 1 || options.pipeline > 60000)
         die("--pipeline must be 1 to 60000");
     if (options.stalled < 0 || options.stalled >= options.connections)
@@ -342,7 +353,8 @@ struct connection {
     uint8_t *out; /* bytes [out_sent, out_len) that the kernel would not take yet */
     uint32_t out_len, out_sent, out_cap;
     uint32_t *expected; /* the next sequence of every publisher */
-    uint64_t sent, got; /* echo: messages */
+    uint64_t sent, got; /* of its own messages, that come back: echo, and a publisher of a room */
+    int room;
 };
 
 static struct connection *connections;
@@ -355,6 +367,7 @@ static enum { JOINING, WARMING, MEASURING, DRAINING, CLOSING } phase = JOINING;
 
 static uint64_t published, completed; /* messages; complete: all receivers have them */
 static uint64_t measured;             /* deliveries in MEASURING */
+static uint64_t room_deliveries;      /* rooms: all of them */
 static uint64_t missing, duplicates, bad_frames, unstamped, strays, skipped;
 static uint64_t frames_in, reads_in;
 
@@ -526,8 +539,13 @@ static void on_message(struct connection *connection, const uint8_t *bytes, size
         strays++;
         return;
     }
-    if (!read_stamp(bytes, count, &stamp) || stamp.publisher >= (uint64_t)options.publishers) {
+    uint64_t publishers = (uint64_t)(options.mode == ROOMS ? options.rooms : options.publishers);
+    if (!read_stamp(bytes, count, &stamp) || stamp.publisher >= publishers) {
         unstamped += !options.hello || phase != JOINING;
+        return;
+    }
+    if (options.mode == ROOMS && stamp.publisher != (uint64_t)connection->room) {
+        strays++;
         return;
     }
     if (phase == MEASURING) {
@@ -544,13 +562,19 @@ static void on_message(struct connection *connection, const uint8_t *bytes, size
         completed++;
         return;
     }
-    uint32_t *expected = &connection->expected[stamp.publisher];
+    uint32_t *expected = &connection->expected[options.mode == ROOMS ? 0 : stamp.publisher];
     if (stamp.sequence < *expected) { /* seen before, or late */
         duplicates++;
         return;
     }
     missing += stamp.sequence - *expected;
     *expected = (uint32_t)stamp.sequence + 1;
+    if (options.mode == ROOMS) {
+        connection->got = stamp.sequence + 1;
+        room_deliveries++;
+        completed = room_deliveries / ((uint64_t)options.connections / (uint64_t)options.rooms);
+        return;
+    }
     count_towards_completion(stamp.sequence * (uint64_t)options.publishers + stamp.publisher);
 }
 
@@ -674,10 +698,15 @@ static void publish(void) {
         send_waiting(touched[i]);
 }
 
-static void publish_echoes(struct connection *connection, uint64_t now) {
+/* Publish what comes back to its sender: its echo, or what its room gets; every room has one who publishes. */
+static void publish_own(struct connection *connection, uint64_t now) {
     int was_waiting = connection->out_len != 0;
+    if (options.mode == ROOMS && connection - connections >= options.rooms)
+        return;
     while (connection->sent - connection->got < (uint64_t)options.pipeline) {
-        queue_message(connection, 0, (unsigned)connection->sent++, now);
+        if (options.mode == ROOMS && options.count && published >= (uint64_t)options.count)
+            break;
+        queue_message(connection, (unsigned)connection->room, (unsigned)connection->sent++, now);
         published++;
     }
     if (!was_waiting && connection->out_len)
@@ -695,7 +724,7 @@ static void arm_timer(void) {
 
 /* ------------------------------------------------------------ connections */
 
-static char request[2048], bystander_request[2048];
+static char request[2048], bystander_request[2048], room_request[2048];
 
 static void write_request(char *to, size_t size, const char *path) {
     int length = snprintf(to, size,
@@ -753,6 +782,12 @@ static void on_connected(struct connection *connection) {
     int error = 0;
     socklen_t size = sizeof error;
     const char *asked = connection->bystander ? bystander_request : request;
+    if (options.mode == ROOMS) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%d", options.path, connection->room);
+        write_request(room_request, sizeof room_request, path);
+        asked = room_request;
+    }
     ssize_t length = (ssize_t)strlen(asked);
     getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error || send(connection->fd, asked, (size_t)length, MSG_NOSIGNAL) != length) {
@@ -841,8 +876,8 @@ static void on_readable(struct connection *connection) {
         memmove(connection->in, connection->in + used, connection->in_len - used);
         connection->in_len -= (uint32_t)used;
     }
-    if (options.mode == ECHO && connection->fd >= 0 && phase < DRAINING)
-        publish_echoes(connection, now);
+    if ((options.mode == ECHO || options.mode == ROOMS) && connection->fd >= 0 && phase < DRAINING)
+        publish_own(connection, now);
 }
 
 static void on_event(const struct epoll_event *event) {
@@ -958,6 +993,7 @@ static void prepare(void) {
         connections[i].bystander = i >= options.connections - options.bystanders;
         connections[i].other =
             options.other_port && (options.others ? i >= options.connections - options.others : i % 2);
+        connections[i].room = options.mode == ROOMS ? i % options.rooms : 0;
         connections[i].expected = expected + (size_t)i * (size_t)options.publishers;
     }
     requests_init();
@@ -997,6 +1033,10 @@ static void count_missing(void) {
     for (int i = 0; i < options.connections; i++) {
         if (connections[i].fd < 0 || connections[i].stalled || connections[i].bystander)
             continue;
+        if (options.mode == ROOMS) {
+            missing += connections[connections[i].room].sent - *connections[i].expected;
+            continue;
+        }
         for (int k = 0; k < options.publishers; k++) {
             uint64_t of_all = published / (uint64_t)options.publishers;
             of_all += (uint64_t)k < published % (uint64_t)options.publishers;
@@ -1011,10 +1051,10 @@ static void measure(struct result *result) {
     rate_begin = now_ns() + 1000000;
     publish();
     arm_timer();
-    if (options.mode == ECHO)
+    if (options.mode == ECHO || options.mode == ROOMS)
         for (int i = 0; i < options.connections; i++)
             if (connections[i].fd >= 0)
-                publish_echoes(&connections[i], now_ns());
+                publish_own(&connections[i], now_ns());
     run(after(options.warmup), all_counted);
 
     double cpu = server_cpu(), own = own_cpu();

@@ -1,22 +1,30 @@
 """What a queue of a loop turn costs to write: counted in writes and in bytes that are put together."""
 
+import socket
+
 import pytest
 
 from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import DELIVERY, MOST_QUEUED
 from signalpost.delivery.queue import write_queue
 from signalpost.delivery.target import EVERYONE, Target
+from signalpost.delivery.writers import GONE, OneByOne
 
 
 class Counting:
-    """A writer that keeps what it is given to write, and to how many."""
+    """A writer that keeps what it is given to write, to how many, and how many such batches together."""
 
     def __init__(self):
         self.written = []
+        self.together = []
 
     def write(self, descriptors, data):
         self.written.append((len(descriptors), len(data)))
         return []
+
+    def write_each(self, batches):
+        self.together.append(len(batches))
+        return [left for descriptors, data in batches for left in self.write(descriptors, data)]
 
     def close(self):
         """Hold nothing."""
@@ -69,7 +77,7 @@ def test_audiences_that_take_turns_are_written_to_once_each(world, counting, sig
         world.broadcast(signal(f"{number:02}"), Target(path=f"/{number % 5}"))
     world.hub.flush()
     assert sorted(writer.written) == [(3, 4 * len(signal("00").of(PLAIN)))] * len(rooms)
-    assert alone == []
+    assert (writer.together, alone) == ([len(rooms)], [])
 
 
 def test_broadcasts_to_all_and_to_one_path_by_turns_are_two_batches(world, counting, signal):
@@ -81,6 +89,49 @@ def test_broadcasts_to_all_and_to_one_path_by_turns_are_two_batches(world, count
         world.broadcast(signal(str(number)), EVERYONE if number % 2 else Target(path="/a"))
     world.hub.flush()
     assert sorted(writer.written) == [(4, 10 * size), (6, 5 * size)]
+
+
+def test_who_is_in_several_audiences_of_a_turn_gets_all_in_order_and_stands_in_one_batch(new_world, signal):
+    seen = []
+
+    class Watching(OneByOne):
+        def write_each(self, batches):
+            seen.append([number for descriptors, _ in batches for number in descriptors])
+            return super().write_each(batches)
+
+    world = new_world()
+    world.hub._writer = Watching()
+    both = world.connect("/a", groups=("red",), kind=socket.SOCK_SEQPACKET)
+    path = world.connect("/a", kind=socket.SOCK_SEQPACKET)
+    group = world.connect("/b", groups=("red", "blue"), kind=socket.SOCK_SEQPACKET)
+    seen.clear()
+    targets = [
+        Target(path="/a"),
+        Target(groups=frozenset({"red"})),
+        Target(path="/a"),
+        Target(groups=frozenset({"blue"})),
+    ]
+    frames = [signal(f"{number}") for number in range(4)]
+    for frame, target in zip(frames, targets, strict=True):
+        world.broadcast(frame, target)
+    world.turn.end()
+    (numbers,) = seen
+    assert sorted(numbers) == sorted(each.client.descriptor for each in (both, path, group))
+    plain = [frame.of(PLAIN) for frame in frames]
+    assert both.records() == [plain[0] + plain[1] + plain[2]]
+    assert path.records() == [plain[0] + plain[2]]
+    assert group.records() == [plain[1] + plain[3]]
+
+
+def test_who_does_not_take_all_of_many_audiences_is_told_apart(world, signal, monkeypatch):
+    (one, other), (third,) = clients(world, 2, "/a"), clients(world, 1, "/b")
+    writer = world.hub._writer
+    monkeypatch.setattr(writer, "write_each", lambda _: [(third.descriptor, 2), (other.descriptor, GONE)])
+    frames = [signal("a"), signal("b")]
+    queue = [(world.hub._paths[f"/{frame.data.decode().strip()}"], frame, None) for frame in frames]
+    plain = [frame.of(PLAIN) for frame in frames]
+    assert write_queue(queue, writer) == [(third, [plain[1]], 2, []), (other, [plain[0]], GONE, [])]
+    assert one.direct
 
 
 def test_every_sender_that_is_left_out_gets_the_rest_in_one_write(world, counting, signal):

@@ -118,7 +118,149 @@ class TestContract:
             assert got == taken
 
 
+class TestEach:
+    """The contract of many audiences at once."""
+
+    def test_everyone_gets_the_bytes_of_their_own_batch_in_the_order_of_the_calls(self, writer, connect):
+        rooms = [[connect() for _ in range(count)] for count in (3, 1, 7)]
+        batches = [numbers_of(*(near for near, _ in room)) for room in rooms]
+        for words in ((b"a ", b"b ", b"c "), (b"", b"-", b"d" * 500), (b"e", b"f", b"g")):
+            assert writer.write_each(list(zip(batches, words, strict=True))) == []
+        assert [{read(far) for _, far in room} for room in rooms] == [
+            {b"a e"},
+            {b"b -f"},
+            {b"c " + b"d" * 500 + b"g"},
+        ]
+
+    @pytest.mark.parametrize("numbers", [[], [[]], [[], []]])
+    def test_nobody_is_no_error(self, writer, numbers):
+        assert writer.write_each([(array("i", each), b"data") for each in numbers]) == []
+
+    def test_what_is_written_to_all_afterwards_is_what_all_get(self, writer, connect):
+        pairs = [connect() for _ in range(5)]
+        alone = [numbers_of(near) for near, _ in pairs]
+        assert writer.write_each([(number, b"%d " % at) for at, number in enumerate(alone)]) == []
+        assert writer.write(numbers_of(*(near for near, _ in pairs)), b"all") == []
+        assert [read(far) for _, far in pairs] == [b"%d all" % at for at in range(5)]
+
+    def test_of_those_that_did_not_take_all_it_is_told_how_much(self, writer, connect):
+        (first, one), (narrow, late), (full, _), (dead, gone), (last, two) = (connect() for _ in range(5))
+        while full.send(b"-" * 100_000, socket.MSG_DONTWAIT) == 100_000:
+            pass
+        gone.close()
+        data = os.urandom(20_000)
+        batches = [
+            (numbers_of(first, full), b"data"),
+            (numbers_of(narrow), data),
+            (array("i", [dead.fileno(), UNTAKEN]), b"more"),
+            (numbers_of(last), b"last"),
+        ]
+        left = dict(writer.write_each(batches))
+        assert (read(one), read(two)) == (b"data", b"last")
+        got = read(late)
+        assert left == {full.fileno(): 0, narrow.fileno(): len(got), dead.fileno(): GONE, UNTAKEN: GONE}
+        assert 0 < len(got) < len(data)
+        assert data.startswith(got)
+
+    def test_batches_may_be_more_than_fit_in_one_call(self, writer, connect):
+        pairs = [connect() for _ in range(5)]
+        for near, _ in pairs:
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        written = [os.urandom(size) for size in (ROOM - 5, 6, ROOM + 1, 4, ROOM)]
+        batches = [(numbers_of(near), data) for (near, _), data in zip(pairs, written, strict=True)]
+        assert writer.write_each(batches) == []
+        assert [read(far) for _, far in pairs] == written
+
+    def test_a_closed_writer_still_writes(self, writer, connect):
+        pairs = [connect() for _ in range(2)]
+        writer.close()
+        assert writer.write_each([(numbers_of(near), b"data") for near, _ in pairs]) == []
+        assert [read(far) for _, far in pairs] == [b"data"] * 2
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        steps=st.lists(
+            st.tuples(st.lists(st.sampled_from("abc-"), min_size=6, max_size=6), st.integers(0, 6_000), st.booleans()),
+            max_size=12,
+        )
+    )
+    def test_each_socket_got_just_what_it_is_said_to_have_taken(self, writer, steps):
+        with contextlib.ExitStack() as stack:
+            pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(6)]
+            for near, far in pairs:
+                near.setblocking(False)
+                far.setblocking(False)
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            taken, got = [bytearray() for _ in pairs], [bytearray() for _ in pairs]
+            for rooms, size, reads in steps:
+                data = {room: os.urandom(size // at) for at, room in enumerate("abc", 1)}
+                to = {
+                    room: [pair[0] for pair, where in zip(pairs, rooms, strict=True) if where == room] for room in data
+                }
+                left = dict(writer.write_each([(numbers_of(*to[room]), data[room]) for room in data]))
+                for each, (near, _) in enumerate(pairs):
+                    if rooms[each] in data:
+                        own = data[rooms[each]]
+                        taken[each] += own[: left.get(near.fileno(), len(own))]
+                for each, (_, far) in enumerate(pairs):
+                    if reads:
+                        got[each] += read(far)
+            for each, (_, far) in enumerate(pairs):
+                got[each] += read(far)
+            assert got == taken
+
+
 class TestRing:
+    @pytest.mark.parametrize("together", [1, 2, 3, 8, 9])
+    def test_many_audiences_go_round_as_often_as_they_must(self, connect, together):
+        ring = Ring(places=8)
+        ring.fewest = 1
+        pairs = [connect() for _ in range(19)]
+        dead = pairs[13]
+        dead[1].close()
+        batches = [
+            (numbers_of(*(near for near, _ in pairs[at : at + together])), b"%d " % at)
+            for at in range(0, len(pairs), together)
+        ]
+        for _ in range(5):
+            assert ring.write_each(batches) == [(dead[0].fileno(), GONE)]
+            assert ring.write(numbers_of(*(near for near, _ in pairs)), b"all") == [(dead[0].fileno(), GONE)]
+            for at, (_, far) in enumerate(pairs):
+                if far is not dead[1]:
+                    assert read(far) == b"%d all" % (at - at % together)
+        ring.close()
+
+    def test_many_audiences_are_one_system_call(self, ring, connect, monkeypatch):
+        pairs = [connect() for _ in range(12)]
+        enter, calls = ring._syscall, []
+
+        def counted(*arguments):
+            calls.append(arguments[2])
+            return enter(*arguments)
+
+        monkeypatch.setattr(ring, "_syscall", counted)
+        assert ring.write_each([(numbers_of(near), b"%d" % at) for at, (near, _) in enumerate(pairs)]) == []
+        assert calls == [12]
+        assert [read(far) for _, far in pairs] == [b"%d" % at for at in range(12)]
+
+    @pytest.mark.parametrize("accepted", [-1, 0, 2])
+    def test_what_the_kernel_does_not_submit_of_many_audiences_is_written_too(
+        self, ring, connect, monkeypatch, accepted
+    ):
+        pairs = [connect() for _ in range(5)]
+        enter = ring._syscall
+
+        def short_of_memory(number, descriptor, count, *others):
+            return enter(number, descriptor, min(count, accepted), *others) if accepted > 0 else accepted
+
+        batches = [(numbers_of(near), b"%d " % at) for at, (near, _) in enumerate(pairs)]
+        monkeypatch.setattr(ring, "_syscall", short_of_memory)
+        assert ring.write_each(batches) == []
+        monkeypatch.setattr(ring, "_syscall", enter)
+        assert ring.write(numbers_of(*(near for near, _ in pairs)), b"all ") == []
+        assert ring.write_each(batches) == []
+        assert [read(far) for _, far in pairs] == [b"%d all %d " % (at, at) for at in range(5)]
+
     def test_a_ring_goes_round_as_often_as_it_must(self, connect):
         ring = Ring(places=8)
         ring.fewest = 1
@@ -135,7 +277,7 @@ class TestRing:
         # Four thousand million writes later; the kernel counts on from where it is, so only our side can be looked at.
         ring._tail = 0xFFFFFFFF
         monkeypatch.setattr(ring, "_syscall", lambda *_: 1)
-        assert ring._submit(1) == 1
+        assert ring._submit(array("i", [UNTAKEN]), [], array("i", [1])) == 1
         assert (ring._tail, ring._words[ring._tail_at]) == (0, 0)
 
     @pytest.mark.parametrize("accepted", [-1, 0, 2])

@@ -1,7 +1,9 @@
 """The unit that `new --deploy systemd` writes: judged by systemd's own tool, and run by a real systemd."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -22,6 +24,62 @@ class TestJudged:
         ).stdout
         exposure, word = re.search(r"Overall exposure level for chat.service: ([\d.]+) (\w+)", said).groups()
         assert (word, float(exposure) < 2.0) == ("OK", True)
+
+
+def steps(unit):
+    """The commands that a unit begins with."""
+    head = unit.read_text().partition("\n\n[Unit]")[0]
+    return [line.removeprefix("#     ") for line in head.splitlines() if line.startswith("#     ")]
+
+
+def with_state(text, file="data/state.db"):
+    """An app's YAML that keeps its state in a file."""
+    return re.sub(r"^state:", f"state:\n  file: {file}", text, count=1, flags=re.MULTILINE)
+
+
+class TestAnAppThatHasRun:
+    """Its folder has packages for that folder, and what it has written: as another user, when root copies it."""
+
+    @pytest.fixture
+    def copy(self, new_app, tmp_path):
+        """A copy of its folder, and its unit."""
+
+        def change(text):
+            (tmp_path / "shared" / "chat" / "data").mkdir()
+            return with_state(text)
+
+        app = new_app(*KINDS, change=change)
+        (app / ".venv" / "lib").mkdir(parents=True)
+        (app / ".venv" / "lib" / "old").touch()
+        for name in (".signalpost", "data"):
+            (app / name).mkdir(exist_ok=True)
+            (app / name / "old").touch()
+        copied = tmp_path / "srv"
+        shutil.copytree(app, copied)
+        return copied, app / "deploy" / "chat.service"
+
+    def test_its_packages_are_made_anew(self, copy):
+        copied, unit = copy
+        (line,) = [step for step in steps(unit) if "venv" in step and "&&" in step and "pip" in step]
+        made = line.partition(" && ")[0] + " --without-pip"
+        subprocess.run(["bash", "-euc", made], cwd=copied, check=True)
+        assert not (copied / ".venv" / "lib" / "old").exists()
+        assert (copied / ".venv" / "bin" / "python3").exists()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_what_it_has_written_belongs_to_the_service_and_nothing_else_does(self, copy):
+        copied, unit = copy
+        lines = [re.sub(r"\bchat(:?) ", r"nobody\1 ", step) for step in steps(unit) if step.startswith("chown ")]
+        subprocess.run(["bash", "-euc", "\n".join(lines)], cwd=copied, check=True)
+        owners = {name: (copied / name).owner() for name in (".signalpost/old", "data/old", "routes.yaml")}
+        assert owners == {".signalpost/old": "nobody", "data/old": "nobody", "routes.yaml": "root"}
+
+    @pytest.mark.parametrize("elsewhere", [False, True])
+    def test_no_folder_is_given_away_that_has_more_than_that(self, new_app, tmp_path, elsewhere):
+        file = tmp_path / "state.db" if elsewhere else "state.db"
+        app = new_app(*KINDS, change=lambda text: with_state(text, file))
+        (line,) = [step for step in steps(app / "deploy" / "chat.service") if step.startswith("chown -R")]
+        assert line.partition(" #")[0] == "chown -R chat: .signalpost"
 
 
 @pytest.mark.slow

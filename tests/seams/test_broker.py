@@ -1,8 +1,12 @@
 """A broker from outside, which delays all that is published and reorders nothing."""
 
 import asyncio
+import json
 
-from signalpost.delivery.target import NOBODY
+import pytest
+
+from signalpost.delivery.target import NOBODY, Receipt
+from signalpost.errors import UnavailableError
 from signalpost.node import Seams
 from signalpost.testing import serve
 
@@ -58,3 +62,29 @@ async def test_a_broker_from_outside_brings_everything_late_and_in_order():
         broker.may_go.set()
         assert sorted([await ada.receive() for _ in range(5)]) == ["0", "1", "2", "as it is", "from eve"]
         assert [text for text in [await eve.receive() for _ in range(4)] if text.isdigit()] == ["0", "1", "2"]
+
+
+class Deaf:
+    """Reaches nobody."""
+
+    alone = False
+
+    def publish(self, _publication):
+        later = asyncio.get_running_loop().create_future()
+        later.set_exception(UnavailableError("nobody is there"))
+        later.exception()
+        return Receipt(later=later)
+
+    async def start(self, _deliver):
+        """Reach nobody."""
+
+    async def stop(self):
+        """Hold nothing."""
+
+
+@pytest.mark.parametrize("rebroadcast", ["everyone", "path", "others"])
+async def test_a_sender_is_told_that_nobody_was_sent_its_message_though_it_asks_for_no_answer(rebroadcast):
+    text = APP + f"  - {{path: /mine, rebroadcast: {rebroadcast}}}\n"
+    async with serve(text, seams=Seams(broker=Deaf())) as app, app.connect("/mine") as ada:
+        await ada.send("hello")
+        assert json.loads(await ada.receive())["error"]["code"] == "unavailable"

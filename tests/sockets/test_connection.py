@@ -53,7 +53,9 @@ APP = """
     signals:
       - {path: /echo, rebroadcast: sender}
       - {path: /raw, rebroadcast: sender, format: raw}
-    limits: {message: 256KiB, outbox: 1MiB}
+    limits:
+      message: 256KiB
+      outbox: 1MiB
 """
 
 
@@ -124,9 +126,15 @@ class Raw:
         self.sock.close()
 
 
+@pytest.fixture(params=["", "      rate: 0\n"], ids=["with a rate", "without one"])
+def rate(request):
+    """What limits say of a client's rate: without one, a message that comes alone takes a shorter way."""
+    return request.param
+
+
 @pytest.fixture
-async def app():
-    async with serve(APP, plugins={"watch": PLUGIN}) as running:
+async def app(rate):
+    async with serve(APP + rate, plugins={"watch": PLUGIN}) as running:
         yield running
 
 

@@ -428,7 +428,7 @@ class TestCrowds:
             "everyone": len(node.hub.everyone),
             "paths": len(node.hub._paths),
             "groups": len(node.hub._groups),
-            "wards": len(node.hub._wards),
+            "wards": len(node.hub.wards),
             "unwritten": len(node.hub._unwritten),
             "backlog": node.hub._backlog.total,
             "connections": len(sockets.connections),

@@ -391,6 +391,33 @@ def test_any_bytes_at_all_give_valid_messages_or_an_error_wherever_they_are_cut(
     assert code in {None, 1002, 1007, 1009}
 
 
+class Slow(FrameReader):
+    """A reader without the short way of a short text that comes whole."""
+
+    def read_text(self, _data):
+        return None
+
+
+SHORT_TEXTS = st.builds(frame, st.just(TEXT), st.text(max_size=130).map(str.encode), key=KEYS)
+
+
+@given(st.lists(SHORT_TEXTS | almost_frames() | st.binary(max_size=9), max_size=5), st.integers(0, 200))
+@example([frame(TEXT, b"x" * 125)], 125)
+@example([frame(TEXT, b"x" * 125)], 124)
+@example([frame(TEXT, fin=False), frame(TEXT, b"x")], 200)
+@example([frame(TEXT, b"\xff")], 200)
+@example([b"\x81", frame(TEXT, b"x")], 200)
+def test_a_short_text_that_comes_whole_is_read_no_differently(pieces, limit):
+    quick, slow = FrameReader(limit), Slow(limit)
+    for piece in pieces:
+        assert quick.feed(piece) == slow.feed(piece)
+        assert (quick.error and quick.error.code, quick.unfinished) == (slow.error and slow.error.code, slow.unfinished)
+
+
+def test_the_short_way_is_taken_at_all():
+    assert FrameReader(LIMIT).read_text(frame(TEXT, b"x" * 125)) == b"x" * 125
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "stream"),

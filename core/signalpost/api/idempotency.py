@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 
 from signalpost.operations.operation import OperationError
@@ -21,6 +22,7 @@ LONGEST = 255
 KNOWN_SECONDS = 24 * 3_600
 MOST_KNOWN = 10_000
 MOST_BYTES = 16 * MEBIBYTE
+_LOOKED_AT = 100  # records at a request: each may free one, so there is room unless that many are under way
 _RECORD = 400  # bytes that an answer counts for besides its body
 
 
@@ -86,7 +88,7 @@ class Idempotency:
         except BaseException:
             self._drop(name)
             raise
-        if given.status >= 500 or name not in self._known:  # noqa: PLR2004 - the server's fault: it may be tried again
+        if given.status >= 500:  # noqa: PLR2004 - the server's fault: it may be tried again
             self._drop(name)
         else:
             self._known[name] = self._known[name]._replace(answer=given)
@@ -94,13 +96,22 @@ class Idempotency:
         return given
 
     def _forget(self) -> None:
-        """Forget what is old, and the oldest if it is too much; never what is under way, unless all is."""
+        """Forget what is old, and the oldest if it is too much; never what is under way, which would be done twice.
+
+        Raises:
+            OperationError: too much is under way.
+        """
         now = self._clock()
-        while self._known:
-            name, oldest = next(iter(self._known.items()))
-            if oldest.until > now and len(self._known) < MOST_KNOWN and self._bytes < MOST_BYTES:
+        for name, known in list(islice(self._known.items(), _LOOKED_AT)):
+            full = len(self._known) >= MOST_KNOWN or self._bytes >= MOST_BYTES
+            if known.until > now and not full:
                 return
-            self._drop(name)
+            if known.answer is None:
+                self._known.move_to_end(name)
+            else:
+                self._drop(name)
+        if len(self._known) >= MOST_KNOWN or self._bytes >= MOST_BYTES:
+            raise OperationError("unavailable", "too many requests with an Idempotency-Key are under way; try again")
 
     def _drop(self, name: tuple[str, str]) -> None:
         known = self._known.pop(name, None)

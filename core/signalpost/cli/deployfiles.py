@@ -117,6 +117,7 @@ def systemd(app: DeployedApp) -> Files:
         "unit.service.in",
         name=app.name,
         written=" ".join([".signalpost", *app.written_names]),
+        filled=" ".join([".signalpost", *_below(app.written_names)]),
         owned=f"#     chown {app.name} {' '.join(private)}\n" if private else "",
         sockets=" ".join(groups),
         stop=app.stop,
@@ -128,6 +129,11 @@ def systemd(app: DeployedApp) -> Files:
         listen = "\n".join(_listen(group, app))
         contents[Path("deploy", file)] = _filled("unit.socket.in", name=app.name, endpoint=group[0].name, listen=listen)
     return Files(contents)
+
+
+def _below(names: Sequence[str]) -> list[str]:
+    """Return the folders that have nothing but what the app writes: not its own, and none that it may share."""
+    return [name for name in names if name != "." and not Path(name).is_absolute()]
 
 
 def _listen(group: Sequence[EndpointConfig], app: DeployedApp) -> list[str]:

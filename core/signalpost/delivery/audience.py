@@ -14,28 +14,29 @@ class Lane:
         encoding: of these clients.
         direct: by descriptor, ready for a write.
         indirect: clients with an outbox; an ordered set.
+        ready: the same as `descriptors`; None if those must be made first.
     """
 
-    __slots__ = ("_descriptors", "direct", "encoding", "indirect")
+    __slots__ = ("direct", "encoding", "indirect", "ready")
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
         self.direct: dict[int, Client] = {}
         self.indirect: dict[Client, None] = {}
-        self._descriptors: array[int] | None = None
+        self.ready: array[int] | None = None
 
     @property
     def descriptors(self) -> "array[int]":
         """The descriptors of `direct`, in the form that a writer needs."""
-        if self._descriptors is None:
-            self._descriptors = descriptors_of(self.direct)
-        return self._descriptors
+        if self.ready is None:
+            self.ready = descriptors_of(self.direct)
+        return self.ready
 
     def add(self, client: Client) -> None:
         """Add a client in its present mode."""
         if client.direct:
             self.direct[client.descriptor] = client
-            self._descriptors = None
+            self.ready = None
         else:
             self.indirect[client] = None
 
@@ -43,7 +44,7 @@ class Lane:
         """Remove a client, whichever mode it was added in."""
         if self.direct.get(client.descriptor) is client:
             del self.direct[client.descriptor]
-            self._descriptors = None
+            self.ready = None
         self.indirect.pop(client, None)
 
 
@@ -57,12 +58,14 @@ class Audience:
 
     Attributes:
         lanes: one for each encoding that a client of this audience has ever had.
+        of_path: whether it is that of a path: no client is in two of these.
     """
 
-    __slots__ = ("lanes",)
+    __slots__ = ("lanes", "of_path")
 
-    def __init__(self, lanes: tuple[Lane, ...] = ()) -> None:
+    def __init__(self, lanes: tuple[Lane, ...] = (), *, of_path: bool = False) -> None:
         self.lanes = lanes
+        self.of_path = of_path
 
     def __len__(self) -> int:
         count = 0

@@ -8,7 +8,7 @@ import orjson
 from signalpost.delivery.publication import NO_PATH, Publication, json_of, text_of
 from signalpost.errors import ClientError
 from signalpost.history.position import Position
-from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
+from signalpost.websocket.frames import SHORT, SHORT_HEADERS, CloseCode, Opcode, encode_close, encode_frame
 
 _TEXT = int(Opcode.TEXT)
 
@@ -36,6 +36,8 @@ class Codec:
 
     def value(self, publication: Publication) -> bytes:
         """Encode a value that was published."""
+        if publication.size < SHORT:  # as `encode_frame` does it, and a call is measurable
+            return SHORT_HEADERS[publication.opcode][publication.size] + publication.data
         return encode_frame(publication.opcode, publication.data)
 
     def alone(self, value: Any, path: str) -> bytes:

@@ -17,7 +17,7 @@ from signalpost.delivery.overload import Backlog
 from signalpost.delivery.publication import NO_PATH, Publication
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
-from signalpost.delivery.target import NOBODY, ClientId, Receipt, Target, sum_of
+from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, receipt_of, sum_of
 from signalpost.delivery.writers import GONE, OneByOne, Writer
 from signalpost.history.stream import Stream, Why
 from signalpost.observe import Observer
@@ -61,6 +61,7 @@ class Hub:
         met: called with the groups that a client joins; None if nobody wants to know.
         regrouped: called with a client that is in other groups now; None likewise.
         strain: makes senders wait for clients that are sent more than they can read; None if no sender waits.
+        wards: the clients of each ward that has any, as an audience.
     """
 
     __slots__ = (
@@ -75,7 +76,6 @@ class Hub:
         "_shed",
         "_unwritten",
         "_users",
-        "_wards",
         "_when_closed",
         "_writer",
         "clients",
@@ -85,6 +85,7 @@ class Hub:
         "observer",
         "regrouped",
         "strain",
+        "wards",
         "work",
     )
 
@@ -101,7 +102,7 @@ class Hub:
         self.closing: set[Client] = set()
         self._paths: dict[Place, Audience] = {}
         self._groups: dict[str, Audience] = {}
-        self._wards: dict[str, Audience] = {}
+        self.wards: dict[str, Audience] = {}
         self._users: dict[str, dict[Client, None]] = {}  # also those that are arriving; guests are not here
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
@@ -230,7 +231,7 @@ class Hub:
 
     def has_ward(self, ward: str) -> bool:
         """Return whether any client belongs to a ward."""
-        return ward in self._wards
+        return ward in self.wards
 
     def find(self, client_id: str) -> Client | None:
         """Return the client with this id, unless it is arriving."""
@@ -333,15 +334,15 @@ class Hub:
             audience.lane(client).discard(client)
         if not self._paths[client.place]:
             del self._paths[client.place]
-        if client.ward is not None and not self._wards[client.ward]:
-            del self._wards[client.ward]
+        if client.ward is not None and not self.wards[client.ward]:
+            del self.wards[client.ward]
         self._drop_empty_groups(client.groups)
 
     def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
         if client.arriving or client.visiting:
             return []
-        wards = () if client.ward is None else (_of(self._wards, client.ward),)
-        paths = _of(self._paths, client.place)
+        wards = () if client.ward is None else (_of(self.wards, client.ward),)
+        paths = _of(self._paths, client.place, of_path=True)
         return [self.everyone, paths, *wards, *(_of(self._groups, name) for name in groups)]
 
     def _drop_empty_groups(self, names: Iterable[str]) -> None:
@@ -367,7 +368,7 @@ class Hub:
         if self._queued > MOST_QUEUED:
             self.flush()
         target = publication.target
-        audience = self._audience(target)
+        audience = self.everyone if target is EVERYONE else self._audience(target)
         if audience is None:
             return self._deliver_to_each(publication, self._select(target))
         excluding = None if target.excluding is None else self.clients.get(target.excluding)
@@ -376,7 +377,12 @@ class Hub:
         return self._deliver_to(audience, publication, excluding)
 
     def _deliver_to(self, audience: Audience, publication: Publication, excluding: Client | None) -> Receipt:
-        matched = len(audience)
+        matched, indirect = 0, False
+        for lane in audience.lanes:
+            matched += len(lane.direct)
+            if lane.indirect:
+                matched += len(lane.indirect)
+                indirect = True
         if excluding is not None and excluding in audience:
             matched -= 1
         if not matched:
@@ -386,13 +392,14 @@ class Hub:
         self._queued += size
         self._queue.append((audience, publication, excluding))
         self._shared = True
-        self._schedule()
-        dropped = self._enqueue(audience, publication, excluding)
-        return Receipt(matched, matched - dropped, dropped, size)
+        if not self._scheduled:  # checked here too: a call per message is measurable
+            self._schedule()
+        dropped = self._enqueue(audience, publication, excluding) if indirect else 0
+        return receipt_of(matched, dropped, size)
 
     def _willing(self, target: Target) -> list[Audience]:
         """Return the audiences that make up everyone, without wards that refuse; the sender's place never does."""
-        audiences = [audience for ward, audience in self._wards.items() if ward not in target.refusing]
+        audiences = [audience for ward, audience in self.wards.items() if ward not in target.refusing]
         home = None if target.home is None else self._paths.get(target.home)
         if home and next(iter(home)).ward in target.refusing:
             audiences.append(home)
@@ -564,10 +571,10 @@ class Hub:
             self.strain.note_waiting(client, waiting)
 
 
-def _of(audiences: dict[K, Audience], name: K) -> Audience:
+def _of(audiences: dict[K, Audience], name: K, *, of_path: bool = False) -> Audience:
     audience = audiences.get(name)
     if audience is None:
-        audience = audiences[name] = Audience()
+        audience = audiences[name] = Audience(of_path=of_path)
     return audience
 
 

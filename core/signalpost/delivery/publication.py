@@ -16,6 +16,7 @@ from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import Opcode
 
 _TEXT = int(Opcode.TEXT)
+_dumps = orjson.dumps
 
 NO_PATH = ""
 """In place of the path of a value that was sent to no path and came from none."""
@@ -118,8 +119,17 @@ class Publication:
         self.target = target
         self.origin = origin
         # Encoded at once, so that a value that is not JSON is the caller's error, not the flush's.
-        self.is_text = isinstance(value, str)
-        self.data = data = text_of(value) if self.is_text else json_of(value)
+        # As `text_of` and `json_of` do it, which say what is wrong: a call is measurable.
+        try:
+            if isinstance(value, str):
+                self.is_text = True
+                data = value.encode()
+            else:
+                self.is_text = False
+                data = _dumps(value)
+        except (UnicodeEncodeError, TypeError, orjson.JSONEncodeError):
+            data = text_of(value) if self.is_text else json_of(value)
+        self.data = data
         self.size = len(data)
         self.position: Position | None = None
         self._encoded: dict[Any, bytes] = {}

@@ -16,7 +16,7 @@ from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Encoding
 from signalpost.delivery.transport import Buffer
-from signalpost.delivery.writers import GONE, Writer
+from signalpost.delivery.writers import GONE, Batch, Writer
 
 Entry = tuple[Audience | Client, Any, Any]
 """A queued write: a publication for an audience without one client (or None), or bytes and their path for one client.
@@ -41,29 +41,79 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
         queue: at least one entry, oldest first.
         writer: used where many clients receive the same.
     """
-    unfinished: list[Unfinished] = []
-    if (audience := _only_audience(queue)) is not None:
-        for lane in audience.lanes:
-            if lane.direct:
-                frames = [publication.encoded(lane.encoding) for _, publication, _ in queue]
-                unfinished += _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
-        return unfinished
+    if len(queue) == 1:  # mostly
+        audience, publication, excluding = queue[0]
+        if excluding is None and type(audience) is Audience and len(audience.lanes) == 1:
+            (lane,) = audience.lanes
+            if not lane.direct:
+                return []
+            frame = publication.encoded(lane.encoding)
+            left = writer.write(lane.descriptors if lane.ready is None else lane.ready, frame)
+            return _unfinished([(lane.direct, [frame])], left, queue) if left else []
+    entries: dict[Audience, list[Entry]] = {}
+    of_paths = True  # which have no client in common
+    for entry in queue:
+        target, _, excluding = entry
+        if excluding is not None or type(target) is not Audience:
+            break
+        if target in entries:
+            entries[target].append(entry)
+        else:
+            entries[target] = [entry]
+            of_paths = of_paths and target.of_path
+    else:
+        if of_paths or len(entries) == 1:
+            return _write_lanes(entries, queue, writer)
     positions, apart = _positions(queue)
     if positions:
         return _write_mixed(queue, positions, apart, writer)
-    for client, own in apart.items():
-        if client.direct and (left := _write_to_one(client, [queue[position][1] for position in own], queue)):
-            unfinished.append(left)
+    return _write_apart(apart, None, queue)
+
+
+_Group = tuple[Mapping[int, Client], Sequence[bytes]]
+"""Clients by descriptor, and the frames that each of them receives."""
+
+
+def _write_lanes(
+    entries: Mapping[Audience, Sequence[Entry]], queue: Sequence[Entry], writer: Writer
+) -> list[Unfinished]:
+    """Write their entries, in `queue`, to audiences without a client in common: the hot path of the framework."""
+    groups: list[_Group] = []
+    batches: list[Batch] = []
+    for audience, own in entries.items():
+        for lane in audience.lanes:
+            if lane.direct:
+                encoding = lane.encoding
+                data = own[0][1].encoded(encoding)
+                if len(own) == 1:  # mostly, and a comprehension costs as much as the rest
+                    frames = [data]
+                else:
+                    frames = [publication.encoded(encoding) for _, publication, _ in own]
+                    data = b"".join(frames)
+                groups.append((lane.direct, frames))
+                batches.append((lane.descriptors if lane.ready is None else lane.ready, data))
+    return _write_batches(batches, groups, queue, writer)
+
+
+def _write_batches(
+    batches: Sequence[Batch], groups: Sequence[_Group], queue: Sequence[Entry], writer: Writer
+) -> list[Unfinished]:
+    """Write batches together, each to its group; no client is in two groups, and the frames are from `queue`."""
+    if not batches:
+        return []
+    left = writer.write(*batches[0]) if len(batches) == 1 else writer.write_each(batches)
+    return _unfinished(groups, left, queue) if left else []
+
+
+def _unfinished(groups: Sequence[_Group], left: Sequence[tuple[int, int]], queue: Sequence[Entry]) -> list[Unfinished]:
+    """Return what clients of groups left over, as a writer has told it by their descriptors."""
+    of = {descriptor: group for group in groups for descriptor in group[0]} if len(groups) > 1 else {}
+    unfinished: list[Unfinished] = []
+    for descriptor, sent in left:
+        clients, frames = of.get(descriptor, groups[0])
+        client = clients[descriptor]
+        unfinished.append((client, frames, sent, _paths_for(client, queue)))
     return unfinished
-
-
-def _only_audience(queue: Sequence[Entry]) -> Audience | None:
-    """Return the one audience that receives all entries, without exceptions; mostly there is one."""
-    audience = queue[0][0]
-    for target, _, excluding in queue:
-        if target is not audience or excluding is not None:
-            return None
-    return audience if isinstance(audience, Audience) else None
 
 
 def _positions(queue: Sequence[Entry]) -> tuple[dict[Audience, list[int]], dict[Client, list[int]]]:
@@ -88,13 +138,25 @@ def _write_mixed(
 ) -> list[Unfinished]:
     """Write a queue of several audiences, or of one with exceptions for some clients."""
     runs = _Runs(queue, positions)
-    unfinished: list[Unfinished] = []
-    for key, members, descriptors in _groups(positions, apart):
-        if members:
-            unfinished += _write_to_all(members, descriptors, runs[key].frames, queue, writer)
+    groups: list[_Group] = []
+    batches: list[Batch] = []
+    for key, clients, descriptors in _groups(positions, apart):
+        if clients:
+            frames = runs[key].frames
+            groups.append((clients, frames))
+            batches.append((descriptors, b"".join(frames)))
+    unfinished = _write_batches(batches, groups, queue, writer)
+    return unfinished + _write_apart(apart, runs, queue) if apart else unfinished
+
+
+def _write_apart(apart: Mapping[Client, list[int]], runs: "_Runs | None", queue: Sequence[Entry]) -> list[Unfinished]:
+    """Write to each client that receives entries alone, or alone does not receive them; `runs` is what others do."""
+    unfinished = []
     for client, own in apart.items():
-        if client.direct and (left := _write_to_one(client, _pieces(client, runs.of(client), own, queue), queue)):
-            unfinished.append(left)
+        if client.direct:
+            run = None if runs is None else runs.of(client)
+            if left := _write_to_one(client, _pieces(client, run, own, queue), queue):
+                unfinished.append(left)
     return unfinished
 
 
@@ -227,31 +289,8 @@ def _pieces(client: Client, run: _Run | None, own: Sequence[int], queue: Sequenc
     return pieces
 
 
-def _write_to_all(
-    clients: Mapping[int, Client],
-    descriptors: "array[int]",
-    frames: Sequence[bytes],
-    queue: Sequence[Entry],
-    writer: Writer,
-) -> list[Unfinished]:
-    """Write `frames`, which each of the clients receives of `queue`: the hot path of the framework.
-
-    Args:
-        clients: by descriptor.
-        descriptors: all of theirs.
-        frames: in their encoding.
-        queue: the source of the frames, for their paths.
-        writer: writes.
-    """
-    data = frames[0] if len(frames) == 1 else b"".join(frames)
-    return [
-        (client := clients[descriptor], frames, sent, _paths_for(client, queue))
-        for descriptor, sent in writer.write(descriptors, data)
-    ]
-
-
 def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> Unfinished | None:
-    """Do the same as `_write_to_all` for one client, without a batch; `pieces` are its parts of `queue`."""
+    """Write to one client, without a batch; `pieces` are its parts of `queue`."""
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if not len(data):
         return None

@@ -1,8 +1,9 @@
-"""Write the same bytes to many sockets with one system call for hundreds of them: io_uring of Linux 5.19.
+"""Write to many sockets with one system call for hundreds of them: io_uring of Linux 5.19.
 
 A system call for each client, made through Python, is a tenth of the cost of a broadcast. A ring is memory shared with
 the kernel: each place in it names a descriptor and what to write. One io_uring_enter(2) writes them all before it
-returns, in order, and as much as each socket accepts, just as send(2) does.
+returns, in order, and as much as each socket accepts, just as send(2) does. What is written is copied to a room that
+all places of a call share, so many audiences need one call as well, each with bytes of its own.
 
 Not every system has it, and containers often forbid it. `open_writer` tests it, and falls back to one call per socket.
 Structures and numbers are those of linux/io_uring.h; see io_uring_setup(2) and io_uring_enter(2).
@@ -18,8 +19,9 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 
-from signalpost.delivery.writers import GONE, OneByOne, Unfinished, Writer
+from signalpost.delivery.writers import GONE, Batch, OneByOne, Unfinished, Writer
 
 LOG = logging.getLogger(__name__)
 
@@ -27,9 +29,10 @@ PLACES = 1_024
 """Writes per system call."""
 
 ROOM = 65_536
-"""Largest number of bytes in one write; a longer write takes so long that the calls do not matter."""
+"""Bytes of the writes of one call, those of an audience counted once; a longer write takes so long that calls do not
+matter."""
 
-FEWEST = 16
+FEWEST = 10
 """Number of descriptors from which this is the faster way (tests/bench/writers.py)."""
 
 _SETUP, _ENTER = 425, 426  # numbers of system calls, on every architecture that CPython supports
@@ -45,6 +48,7 @@ _COMPLETIONS, _COMPLETION_HEAD, _COMPLETION_TAIL, _COMPLETION_ARRAY = 1, 20, 21,
 
 _SUBMISSION = struct.Struct("=BBHiQQIIQ24x")  # io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, how, user_data
 _STRIDE, _FD, _LEN = 16, 1, 6  # its size, and the offsets of what changes in it, in words
+_ADDRESS, _MARK = 2, 4  # offsets in words of 64 bits; the second is user_data, by which a completion names its place
 _SEND = 26  # IORING_OP_SEND
 _SKIP_SUCCESS = 1 << 6  # IOSQE_CQE_SKIP_SUCCESS: only failures are reported
 # MSG_WAITALL: a socket that accepts only a part counts as a failure, reported with the bytes that it accepted.
@@ -72,13 +76,12 @@ class Ring:
         self.fewest = FEWEST
         self._places = places
         self._one_by_one = OneByOne()
-        syscall = ctypes.CDLL(None, use_errno=True).syscall
-        syscall.restype = ctypes.c_long
-        syscall.argtypes = [ctypes.c_long] * 7
-        self._syscall = syscall
+        # Called without types of arguments, which cost as much as the rest of a call: all are numbers of 32 bits.
+        self._syscall = ctypes.CDLL(None).syscall
+        setup = ctypes.CDLL(None, use_errno=True).syscall
         params = (ctypes.c_uint32 * _PARAMS)()
         params[_FLAGS] = _SUBMIT_ALL
-        self._descriptor = syscall(_SETUP, places, ctypes.addressof(params), 0, 0, 0, 0)
+        self._descriptor: int = setup(_SETUP, places, ctypes.byref(params))
         if self._descriptor < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
@@ -105,13 +108,17 @@ class Ring:
         self._tail = 0
         self._data = ctypes.create_string_buffer(ROOM)
         self._room = memoryview(self._data).cast("B")
-        address = ctypes.addressof(self._data)
+        self._address = address = ctypes.addressof(self._data)
+        self._begins = array("q", (address,)) * self._places
+        self._marks = array("q", range(self._places))
+        self._size, self._sizes = 0, array("i")  # of the last `write`; the next one's is often the same
         self._submissions = mmap.mmap(self._descriptor, self._places * _SUBMISSION.size, offset=_PLACES_AT)
         for place in range(self._places):
             _SUBMISSION.pack_into(
                 self._submissions, place * _SUBMISSION.size, _SEND, _SKIP_SUCCESS, 0, -1, 0, address, 0, _HOW, place
             )
         self._fields = memoryview(self._submissions).cast("i")
+        self._longs = memoryview(self._submissions).cast("q")
 
     def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
         """See `Writer.write`."""
@@ -119,34 +126,106 @@ class Ring:
         if count < self.fewest or size > ROOM or self._descriptor < 0:
             return self._one_by_one.write(descriptors, data)
         self._room[:size] = data
-        numbers = memoryview(descriptors)
-        sizes = memoryview(array("i", (size,)) * min(count, self._places))
+        if size != self._size or count != len(self._sizes):
+            self._size, self._sizes = size, array("i", (size,)) * count
         unfinished: Unfinished = []
-        done = 0
-        while done < count:
-            place = self._tail % self._places
-            batch = numbers[done : done + self._places - place]
-            end = (place + len(batch)) * _STRIDE
-            self._fields[place * _STRIDE + _FD : end : _STRIDE] = batch
-            self._fields[place * _STRIDE + _LEN : end : _STRIDE] = sizes[: len(batch)]
-            submitted = self._submit(len(batch))
-            if self._words[self._completion_head_at] != self._words[self._completion_tail_at]:
-                self._reap(unfinished, batch, place)
-            done += submitted
-            if submitted < len(batch):  # the kernel is out of memory for now
-                return unfinished + self._one_by_one.write(descriptors[done:], data)
+        submitted = self._submit(descriptors, unfinished, self._sizes)
+        while submitted < count:
+            descriptors = descriptors[submitted:]
+            count -= submitted
+            if not submitted:  # the kernel is out of memory for now
+                return unfinished + self._one_by_one.write(descriptors, data)
+            submitted = self._submit(descriptors, unfinished, self._sizes[:count])
         return unfinished
 
-    def _submit(self, count: int) -> int:
-        """Submit the writes in the next places; return how many the kernel has processed."""
-        self._words[self._tail_at] = (self._tail + count) & _WRAP
-        submitted: int = max(0, self._syscall(_ENTER, self._descriptor, count, 0, 0, 0, 0))
+    def write_each(self, batches: Sequence[Batch]) -> Unfinished:
+        """See `Writer.write_each`."""
+        if len(batches) < self.fewest and sum([len(numbers) for numbers, _ in batches]) < self.fewest:
+            return self._one_by_one.write_each(batches)
+        unfinished: Unfinished = []
+        descriptors, filled = array("i"), 0
+        places: list[bytes] = []
+        pieces: list[bytes] = []
+        for numbers, data in batches:
+            size, count = len(data), len(numbers)
+            if size > ROOM or count > self._places:
+                unfinished += self.write(numbers, data)
+                continue
+            if filled + size > ROOM or len(descriptors) + count > self._places:
+                self._write_places(descriptors, b"".join(places), b"".join(pieces), unfinished)
+                descriptors, places, pieces, filled = array("i"), [], [], 0
+            descriptors += numbers
+            place = _SUBMISSION.pack(_SEND, _SKIP_SUCCESS, 0, -1, 0, self._address + filled, size, _HOW, 0)
+            places.append(place * count)
+            pieces.append(data)
+            filled += size
+        self._write_places(descriptors, b"".join(places), b"".join(pieces), unfinished)
+        return unfinished
+
+    def _write_places(self, descriptors: "array[int]", places: bytes, data: bytes, unfinished: Unfinished) -> None:
+        """Write to descriptors what their places say.
+
+        Args:
+            descriptors: no more than the ring has places.
+            places: what stands in the place of each, but for the descriptor.
+            data: what they point to, no more than the room holds.
+            unfinished: whatever sockets do not accept is added.
+        """
+        self._room[: len(data)] = data
+        while descriptors and len(descriptors) >= self.fewest and self._descriptor >= 0:
+            submitted = self._submit(descriptors, unfinished, places=places)
+            descriptors, places = descriptors[submitted:], places[submitted * _SUBMISSION.size :]
+            if not submitted:  # the kernel is out of memory for now
+                break
+        for number in range(len(descriptors)):
+            *_, address, size, _, _ = _SUBMISSION.unpack_from(places, number * _SUBMISSION.size)
+            begin = address - self._address
+            unfinished += self._one_by_one.write(descriptors[number : number + 1], data[begin : begin + size])
+
+    def _submit(
+        self,
+        descriptors: "array[int]",
+        unfinished: Unfinished,
+        sizes: "array[int] | None" = None,
+        places: bytes = b"",
+    ) -> int:
+        """Submit writes, as far as there are places that follow each other.
+
+        Args:
+            descriptors: where to.
+            unfinished: whatever sockets do not accept is added.
+            sizes: of the writes, if all are of what the room begins with.
+            places: what stands in their places, if not.
+
+        Returns:
+            How many the kernel has processed.
+        """
+        count, place = len(descriptors), self._tail % self._places
+        if place + count > self._places:
+            count = self._places - place
+            descriptors = descriptors[:count]
+            sizes = None if sizes is None else sizes[:count]
+        fields, words = self._fields, self._words
+        begin, end = place * _STRIDE, (place + count) * _STRIDE
+        if sizes is None:
+            self._submissions[begin * _WORD : end * _WORD] = places[: count * _SUBMISSION.size]
+            self._longs[begin // 2 + _MARK : end // 2 : _STRIDE // 2] = self._marks[place : place + count]
+        else:
+            fields[begin + _LEN : end : _STRIDE] = sizes
+        fields[begin + _FD : end : _STRIDE] = descriptors
+        words[self._tail_at] = (self._tail + count) & _WRAP
+        # Without flags, io_uring_enter(2) reads no argument behind them.
+        submitted: int = max(0, self._syscall(_ENTER, self._descriptor, count, 0, 0))
         self._tail = (self._tail + submitted) & _WRAP
         if submitted < count:
-            self._words[self._tail_at] = self._tail
+            words[self._tail_at] = self._tail
+        if words[self._completion_head_at] != words[self._completion_tail_at]:
+            self._reap(unfinished, descriptors, place)
+        if sizes is None:
+            self._longs[begin // 2 + _ADDRESS : end // 2 : _STRIDE // 2] = self._begins[:count]
         return submitted
 
-    def _reap(self, unfinished: Unfinished, batch: memoryview, first: int) -> None:
+    def _reap(self, unfinished: Unfinished, batch: "array[int]", first: int) -> None:
         """Add the writes of a batch, in places from `first` on, whose sockets did not accept everything."""
         head, tail = self._words[self._completion_head_at], self._words[self._completion_tail_at]
         while head != tail:
@@ -164,6 +243,7 @@ class Ring:
             self._words.release()
             self._rings.close()
             self._fields.release()
+            self._longs.release()
             self._submissions.close()
             os.close(descriptor)
 

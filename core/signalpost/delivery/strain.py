@@ -62,6 +62,9 @@ class Strain:
         clock: returns monotonic seconds (``loop.time``).
         call_later: runs a function after seconds (``loop.call_later``).
         flush: writes what is queued, so that the sizes of the outboxes are known.
+
+    Attributes:
+        strained: clients that are strained; mostly there are none, which callers see without a call.
     """
 
     __slots__ = (
@@ -72,7 +75,7 @@ class Strain:
         "_looking",
         "_rests_until",
         "_samples",
-        "_strained",
+        "strained",
     )
 
     def __init__(
@@ -84,7 +87,7 @@ class Strain:
         self._clock = clock
         self._call_later = call_later
         self._flush = flush
-        self._strained: set[Reader] = set()
+        self.strained: set[Reader] = set()
         self._held: dict[Sender, float] = {}  # start of the strain; the client strained longest comes first
         self._samples: dict[
             Reader, tuple[float, int, bool]
@@ -95,7 +98,7 @@ class Strain:
     @property
     def active(self) -> bool:
         """Whether senders must wait."""
-        return bool(self._strained) and self._clock() >= self._rests_until
+        return bool(self.strained) and self._clock() >= self._rests_until
 
     def note_waiting(self, client: Reader, waiting: int) -> None:
         """Note how many bytes wait for a client now."""
@@ -106,8 +109,8 @@ class Strain:
         if client not in self._samples:
             self._samples[client] = (self._clock(), client.confirmed, True)
         if waiting * 2 > client.limit:
-            if client not in self._strained and client.policy is _DISCONNECT and self._reads(client):
-                self._strained.add(client)
+            if client not in self.strained and client.policy is _DISCONNECT and self._reads(client):
+                self.strained.add(client)
         elif waiting * 4 < client.limit:
             self._relieve(client)
 
@@ -134,18 +137,18 @@ class Strain:
         return reads
 
     def _relieve(self, client: Reader) -> None:
-        if client in self._strained:
-            self._strained.discard(client)
-            if not self._strained and self._held:
+        if client in self.strained:
+            self.strained.discard(client)
+            if not self.strained and self._held:
                 self._call_later(0, self._go_on)
 
     def _look(self) -> None:
         """Check whether the strained clients still read, and whether the senders have waited long enough."""
         self._looking = False
-        for client in [each for each in self._strained if not self._reads(each)]:
+        for client in [each for each in self.strained if not self._reads(each)]:
             self._relieve(client)
         now = self._clock()
-        if self._held and self._strained and now - next(iter(self._held.values())) >= LONGEST_HOLD:
+        if self._held and self.strained and now - next(iter(self._held.values())) >= LONGEST_HOLD:
             self._rests_until = now + LONGEST_HOLD
             self._go_on()
         if self._held and not self._looking:

@@ -177,6 +177,10 @@ class Broadcaster:
         """
         if self.filter is not None:
             value = self._filtered(value, target, origin)
+        elif self.keys is None and once is None:  # mostly, and a call is measurable
+            place = target.path
+            path = origin if place is None else place if type(place) is str else path_of(place)
+            return self.publish(Publication(value, path, target, origin))
         return self._send_one(value, target, origin, once)
 
     def answer(self, value: Any, answer: Answer, target: Target, sender: Client) -> Receipt:

@@ -14,7 +14,7 @@ from signalpost.config.authmodel import Verb
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.publication import RawPublication
-from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target, target_at
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import Broadcast, ClientEvent, HandshakeRequest, MessageData, SignalEvent
 from signalpost.jsontext import memory_of
@@ -67,7 +67,7 @@ logger = logging.getLogger("signalpost.signals")
 _TEXT = int(Opcode.TEXT)
 _BINARY_OPCODE = int(Opcode.BINARY)
 _RAW = MessageFormat.RAW
-_SENDER = Rebroadcast.SENDER
+_EVERYONE, _SENDER = Rebroadcast.EVERYONE, Rebroadcast.SENDER
 _MAPPING_BEGINS = "{ \t\r\n\ufeff"
 _MAYBE_MAPPING = b"{ \t\r\n\xef"  # how the text of a mapping can begin, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
@@ -290,10 +290,14 @@ class Conversation:
                 counts.messages[outcome] += 1  # not by `_observe`: a call is measurable
                 if self._host.program_observer is not None:
                     self._host.program_observer.received(self.client.id, self.client.path, outcome)
-                if counts.watch is not None:
-                    self._deliver_watched(value, payload, counts.watch)
-                    return
-            self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
+            place = self.client.place
+            target = None if shortcut is _SENDER else EVERYONE if shortcut is _EVERYONE else target_at(place)
+            if counts.watch is None:
+                sent = self._deliver(value, target, None)
+            else:
+                sent = self._deliver_watched(value, payload, target, counts.watch)
+            if sent is not None and sent.later is not None:
+                answer_later(sent.later, None, partial(self.refuse, ref=None))
         elif self.counts.watch is not None:
             self._receive_watched(opcode, payload, self.counts.watch)
         elif rule.config.format is _RAW:
@@ -312,14 +316,14 @@ class Conversation:
         else:
             self.receive(opcode, payload)
 
-    def _deliver_watched(self, value: Any, payload: bytes, watch: Watch) -> None:
-        """Deliver a message that needs no decision, and record it."""
-        alone = self.rule.shortcut is _SENDER
+    def _deliver_watched(self, value: Any, payload: bytes, target: Target | None, watch: Watch) -> Receipt | None:
+        """Deliver a message that needs no decision, and record it; see `_deliver`."""
         watch.begin(self.client, self.rule, payload)
         watch.decoded(ClientMessage(value))
-        watch.decided(ANSWER if alone else Deliver(EVERYONE))
-        self._deliver(value, None if alone else EVERYONE, None)
+        watch.decided(ANSWER if target is None else Deliver(target))
+        sent = self._deliver(value, target, None)
         watch.end()
+        return sent
 
     def _receive_watched(self, opcode: int, payload: bytes, watch: Watch, ref: Ref | None = None) -> None:
         """Receive a message, and record it."""
@@ -527,7 +531,9 @@ class Conversation:
         client = self.client
         ref, answer = (None, None) if message is None else (message.ref, message.answer)
         kind = type(value)
-        if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
+        if (
+            ("error" in value and len(value) == 1) if kind is dict else kind is str and value[:1] in _MAPPING_BEGINS
+        ) and looks_like_an_error(value):
             self.refuse(FORGED, ref, answer)
             return None
         try:
@@ -541,11 +547,12 @@ class Conversation:
                 return _TO_ONE if self._host.hub.send(client, frame, path) else None
             if target.client is not None and not self._may_be_there(target.client):
                 return None
-            if (guard := self._host.broadcaster.guard) is not None and target.path is None:
+            broadcaster = self._host.broadcaster
+            if target.path is None and (guard := broadcaster.guard) is not None and guard.concerns(client):
                 return self._deliver_beyond(value, target, message, guard)
             if value is not None and value != "":
                 once = None if message is None or self._host.alone else self._once(message, target)
-                return self._host.broadcaster.send_one(value, target, client.path, once)
+                return broadcaster.send_one(value, target, client.path, once)
         except TypeError:
             # orjson parses four times as deep as it serializes.
             self.refuse(_TOO_DEEP, ref, answer)

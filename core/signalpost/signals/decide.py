@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signalpost.config.model import Rebroadcast, RequestedTarget
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import EVERYONE, ClientId, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Target, target_at
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.paths import Place
 from signalpost.signals.message import ClientMessage
@@ -106,7 +106,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
         case Rebroadcast.OTHERS:
             return Deliver(Target(excluding=(client.twin or client).id, left_out=client.session))
         case Rebroadcast.PATH:
-            return Deliver(Target(path=client.place))
+            return Deliver(target_at(client.place))
         case Rebroadcast.GROUP:
             return Deliver(Target(groups=client.groups))
         case _:

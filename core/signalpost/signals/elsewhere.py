@@ -111,6 +111,12 @@ class ElsewhereGuard:
         client = self._hub.find(client_id)
         return None if client is None else self._table.resolve(client.endpoint.name, client.path)
 
+    def concerns(self, client: Client) -> bool:
+        """Return whether any ward may refuse what a client says to everyone or to groups: else `refused` is empty."""
+        own = client.ward
+        wards = self._hub.wards  # not by `has_ward`: a call is measurable
+        return not self._alone or own in self._closed or len(wards) > (own in wards)
+
     def refused(self, question: Question, document: dict[str, Any] | None) -> frozenset[str]:
         """Return the wards whose clients do not receive a message to everyone, or to groups.
 

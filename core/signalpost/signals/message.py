@@ -11,7 +11,7 @@ from signalpost.errors import ClientError, ErrorCode
 from signalpost.events import MessageData
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.rejection import type_of
-from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
+from signalpost.jsontext import LARGE, SHALLOW, TooManyValuesError, is_deep, load
 from signalpost.paths import fold_case
 from signalpost.signals.answers import Answer, Ref
 
@@ -222,7 +222,8 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
         The value that `read_message` would return; None for every other message, if rejected, empty, large or
         slow to validate: see `read_message`.
     """
-    if len(payload) >= LARGE or is_deep(payload) or (gate is not None and len(payload) > gate.short):
+    size = len(payload)
+    if (size > SHALLOW and (size >= LARGE or is_deep(payload))) or (gate is not None and size > gate.short):
         return None  # `read_message` examines it and validates it once
     try:
         document = _loads(payload)

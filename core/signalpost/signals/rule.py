@@ -12,7 +12,7 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.permissions import Permits
 
-_SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
+_SHORT = (Rebroadcast.EVERYONE, Rebroadcast.PATH, Rebroadcast.SENDER)
 
 
 class Program(Protocol):
@@ -94,8 +94,8 @@ class SignalRule:
             is a list that waits, all run in a task, in their order.
         filters: of plugins, for messages; None if no plugin has one.
         declared: whether routes.yaml or a plugin declares it; else it is the rule of all other paths.
-        shortcut: everyone or the sender, if a message without a target goes there without a decision; computed
-            once, for the fast path of most messages.
+        shortcut: everyone, the path or the sender, if a message without a target goes there without a decision;
+            computed once, for the fast path of most messages.
         sends: judges values that clients here read; not used unless the program asks for it
             (`signalpost.signals.sends`).
         info: returns what others see of a client that connects; None is nothing (`PresenceConfig.info`).

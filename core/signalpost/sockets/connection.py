@@ -22,6 +22,7 @@ from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
 from signalpost.websocket.reader import FrameReader, Received
 
 # Module globals: a lookup in an Enum's class costs as much as a short frame.
+_TEXT = int(Opcode.TEXT)
 _BINARY = int(Opcode.BINARY)
 _CLOSE = int(Opcode.CLOSE)
 _PING_OPCODE = int(Opcode.PING)
@@ -234,10 +235,17 @@ class Connection(WatchedClient, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read frames; the bytes may hold several messages, or none."""
         self.heard_at = self._keepalive.now
-        if self._sends:
+        if self._sends and (strain := self._node.hub.strain) is not None and strain.strained:
             self._hold_if_strained()
         if self._ahead is not None:
             self._keep(self._ahead, data)
+            return
+        if (
+            self._allowance is None
+            and self._shared is None
+            and (text := self._reader.read_text(data)) is not None  # as most bytes are
+        ):
+            self._handle_alone(text)
             return
         if len(data) > self._max_read:
             data = self._postpone(data)
@@ -428,6 +436,24 @@ class Connection(WatchedClient, asyncio.Protocol):
         self._sends = hub.work > work
         if self._sends:
             self._hold_if_strained()
+
+    def _handle_alone(self, text: bytes) -> None:
+        """Handle a text message that came alone, from a client without a limit: quicker than `_handle`."""
+        client, hub = self._client, self._node.hub
+        work = hub.work
+        if not client.closing or client.heeded:
+            self._conversation.receive(_TEXT, text)
+            if hub.work > work + TURN_WORK:
+                self._end_turn()
+        self._sends = hub.work > work
+        if self._sends and (strain := hub.strain) is not None and strain.strained:
+            self._hold_if_strained()
+        if self._reader.error is not None:
+            self._fail()
+        if self._pinned or self._ahead:
+            self._inbound.release(self)
+            self._pinned = 0
+            self._note_pinned()
 
     def _exceeds(self, allowance: Allowance, opcode: int) -> bool:
         """Return whether the allowance does not cover a frame; then a pause has begun."""

@@ -36,13 +36,14 @@ class CloseCode(IntEnum):
 
 
 _FIN = 0x80
-_SHORT = 126
+SHORT = 126
 _MEDIUM = 65_536
 MAX_CONTROL_PAYLOAD = 125
 """Bytes; RFC 6455 section 5.5."""
 
 
-_SHORT_HEADERS = [[bytes((_FIN | opcode, size)) for size in range(_SHORT)] for opcode in range(16)]
+SHORT_HEADERS = [[bytes((_FIN | opcode, size)) for size in range(SHORT)] for opcode in range(16)]
+"""What stands before a payload of fewer than `SHORT` bytes, by opcode and size."""
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
@@ -51,10 +52,10 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     ``encode_frame(Opcode.TEXT, b"hi")`` is the bytes 81 02 68 69.
     """
     size = len(payload)
-    if size < _SHORT:
-        return _SHORT_HEADERS[opcode][size] + payload
+    if size < SHORT:
+        return SHORT_HEADERS[opcode][size] + payload
     if size < _MEDIUM:
-        return bytes((_FIN | opcode, _SHORT, size >> 8, size & 0xFF)) + payload
+        return bytes((_FIN | opcode, SHORT, size >> 8, size & 0xFF)) + payload
     return bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 

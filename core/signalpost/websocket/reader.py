@@ -24,7 +24,8 @@ _MASK: Final = 4
 _SHORT_HEADER: Final = _FIXED_HEADER + _MASK
 _EXTENDED_LENGTHS: Final = {126: 2, 127: 8}  # second bytes without the mask bit, and bytes of length behind them
 _SHORTEST_EXTENDED: Final = {2: 126, 8: 65_536}
-_SHORT_MASKED_END: Final = _MASKED | 126  # second bytes from this value on announce a longer length
+_SHORT: Final = 126  # lengths from this one on stand behind the second byte
+_SHORT_MASKED_END: Final = _MASKED | _SHORT
 
 _NOT_UTF8: Final = "text is not valid UTF-8"
 _SURROGATE_LEAD, _FIRST_SURROGATE = b"\xed", b"\xa0"
@@ -104,11 +105,36 @@ class FrameReader:
         """Limit messages to `limit` bytes; for a message that has begun, the missing part must fit."""
         self._limit = limit
 
+    def read_text(self, data: bytes) -> bytes | None:
+        """Read bytes that are one whole short text message, as most are: quicker than `feed`, and no different.
+
+        Returns:
+            The payload; None if the bytes are anything else, or a message is under way: then they are for `feed`.
+        """
+        size = len(data) - _SHORT_HEADER
+        if (
+            0 <= size < _SHORT
+            and data[0] == _FINAL_TEXT
+            and data[1] == _MASKED | size
+            and size <= self._limit
+            and not self._tail
+            and not self._message_opcode
+            and self._frame is None
+            and self.error is None
+        ):
+            payload = apply_mask(data[_SHORT_HEADER:], data[_FIXED_HEADER:_SHORT_HEADER])
+            if payload.isascii():
+                return payload
+        return None
+
     def feed(self, data: bytes) -> list[Received]:
         """Read the next bytes of the stream, of any length; return what they complete, in order.
 
         Messages before an error are still returned; `error` is set then.
         """
+        text = self.read_text(data)
+        if text is not None:
+            return [(_TEXT, text)]
         received: list[Received] = []
         if self.error is not None:
             return received
