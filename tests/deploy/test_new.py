@@ -149,6 +149,13 @@ class TestContents:
         unit = (own / "deploy" / "chat.service").read_text()
         assert "\nReadWritePaths=/srv/chat/.signalpost /srv/chat/data /srv/chat/kept\n" in unit
 
+    def test_a_folder_elsewhere_is_the_operators_to_give(self, new, app, tmp_path):
+        app(ENDPOINT + f"state: {{file: {tmp_path}/state.db}}\n")
+        result = new("chat", "--deploy", "systemd")
+        said = " ".join((result.stdout + result.stderr).split())
+        assert f"the app writes into {tmp_path}: make that its own (install -d -o chat -g chat -m 0700" in said
+        assert f"such as {tmp_path}/chat" in said
+
     def test_secrets_are_not_in_the_image_but_mounted(self, new, app):
         own = app(ENDPOINT + "constants: {token: !secret token}\n")
         (own / "secrets.yaml").write_text("token: abcdefgh\n")

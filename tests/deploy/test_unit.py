@@ -80,6 +80,8 @@ class TestAnAppThatHasRun:
         app = new_app(*KINDS, change=lambda text: with_state(text, file))
         (line,) = [step for step in steps(app / "deploy" / "chat.service") if step.startswith("chown -R")]
         assert line.partition(" #")[0] == "chown -R chat: .signalpost"
+        (made,) = [step for step in steps(app / "deploy" / "chat.service") if step.startswith("install -d")]
+        assert made.partition("-m 0700 ")[2] == (".signalpost" if elsewhere else ".signalpost .")
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def systemd(app: DeployedApp) -> Files:
     unit = _filled(
         "unit.service.in",
         name=app.name,
-        written=" ".join([".signalpost", *app.written_names]),
+        written=" ".join([".signalpost", *(name for name in app.written_names if not Path(name).is_absolute())]),
         filled=" ".join([".signalpost", *_below(app.written_names)]),
         owned=f"#     chown {app.name} {' '.join(private)}\n" if private else "",
         sockets=" ".join(groups),
@@ -128,7 +128,15 @@ def systemd(app: DeployedApp) -> Files:
     for file, group in groups.items():
         listen = "\n".join(_listen(group, app))
         contents[Path("deploy", file)] = _filled("unit.socket.in", name=app.name, endpoint=group[0].name, listen=listen)
-    return Files(contents)
+    return Files(
+        contents,
+        [
+            f"the app writes into {folder}: make that its own (install -d -o {app.name} -g {app.name} -m 0700 {folder})"
+            f", or, if others use it, name a folder in it in routes.yaml, such as {folder}/{app.name}"
+            for folder in app.written_names
+            if Path(folder).is_absolute()
+        ],
+    )
 
 
 def _below(names: Sequence[str]) -> list[str]:
