@@ -112,12 +112,14 @@ def systemd(app: DeployedApp) -> Files:
     home = Path("/srv", app.name)
     groups = {f"{app.name}-{group[0].name}.socket": group for group in app.ports}
     written = [app.below(folder, home) for folder in app.written]
+    outside = [name for name in app.written_names if Path(name).is_absolute()]  # which others may use, too
+    inside = [name for name in app.written_names if name not in outside]
     private = [str(app.below(file, home)) for file in app.private]
     unit = _filled(
         "unit.service.in",
         name=app.name,
-        written=" ".join([".signalpost", *(name for name in app.written_names if not Path(name).is_absolute())]),
-        filled=" ".join([".signalpost", *_below(app.written_names)]),
+        written=" ".join([".signalpost", *inside]),
+        filled=" ".join([".signalpost", *(name for name in inside if name != ".")]),  # more than that is in its own
         owned=f"#     chown {app.name} {' '.join(private)}\n" if private else "",
         sockets=" ".join(groups),
         stop=app.stop,
@@ -133,15 +135,9 @@ def systemd(app: DeployedApp) -> Files:
         [
             f"the app writes into {folder}: make that its own (install -d -o {app.name} -g {app.name} -m 0700 {folder})"
             f", or, if others use it, name a folder in it in routes.yaml, such as {folder}/{app.name}"
-            for folder in app.written_names
-            if Path(folder).is_absolute()
+            for folder in outside
         ],
     )
-
-
-def _below(names: Sequence[str]) -> list[str]:
-    """Return the folders that have nothing but what the app writes: not its own, and none that it may share."""
-    return [name for name in names if name != "." and not Path(name).is_absolute()]
 
 
 def _listen(group: Sequence[EndpointConfig], app: DeployedApp) -> list[str]:

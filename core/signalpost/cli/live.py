@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain, pairwise, repeat
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -88,32 +89,31 @@ def top(file: str, *, every: float, count: int, pause: Callable[[float], object]
     Raises:
         OperatorError: no server runs, or it has stopped.
     """
+
+    def look() -> Iterator[Any]:
+        for _ in range(count) if count else repeat(None):
+            pause(every)
+            yield ask_server(file, "signals")
+
     with suppress(KeyboardInterrupt):
+        first = ask_server(file, "signals")
         if sys.stdout.isatty():
-            _show_in_place(file, every, count, pause)
+            _show_in_place(first, look(), screen=not count)
         else:
-            _show_below(file, every, count, pause)
+            _show_below(first, look())
 
 
-def _show_below(file: str, every: float, count: int, pause: Callable[[float], object]) -> None:
-    before, shown = ask_server(file, "signals"), 0
-    while not count or shown < count:
-        pause(every)
-        now = ask_server(file, "signals")
+def _show_below(first: Any, looks: Iterable[Any]) -> None:
+    for before, now in pairwise(chain((first,), looks)):
         show_table(_title(now), _COLUMNS, rows_of(before, now))
-        before, shown = now, shown + 1
 
 
-def _show_in_place(file: str, every: float, count: int, pause: Callable[[float], object]) -> None:
+def _show_in_place(first: Any, looks: Iterable[Any], *, screen: bool) -> None:
     from rich.live import Live
 
-    before, shown = ask_server(file, "signals"), 0
-    with Live(_table(before, before), auto_refresh=False, screen=not count) as live:
-        while not count or shown < count:
-            pause(every)
-            now = ask_server(file, "signals")
+    with Live(_table(first, first), auto_refresh=False, screen=screen) as live:
+        for before, now in pairwise(chain((first,), looks)):
             live.update(_table(before, now), refresh=True)
-            before, shown = now, shown + 1
 
 
 def _table(before: Any, now: Any) -> "Table":

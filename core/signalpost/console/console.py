@@ -88,7 +88,7 @@ class Console:
             self._sweep.cancel()
 
     async def _data(self, request: WebRequest) -> HTTPResponse:
-        query = {name: values[0] for name, values in request.args.items() if values}
+        query = request.args
         found = await self._reading.everything(query.get("path", ""), query.get("clients", ""))
         if self._watch.paths and self._sweep is None:
             self._sweep = self._call_later(LASTS, self._end_unseen)

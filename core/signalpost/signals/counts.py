@@ -8,7 +8,7 @@ read when somebody asks, such as the number of clients, is not counted at all (`
 import asyncio
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -185,29 +185,22 @@ Groups = dict[tuple[str, str, str], Group]
 
 def groups_of(hub: Hub, table: SignalTable) -> Groups:
     """Look at all clients, and return them in groups."""
-    walk = _walk(hub, table)
-    while True:
-        try:
-            next(walk)
-        except StopIteration as end:
-            groups: Groups = end.value
-            return groups
+    groups: Groups = {}
+    for _ in _walk(hub, table, groups):
+        pass
+    return groups
 
 
 async def groups_in_turns(hub: Hub, table: SignalTable) -> Groups:
     """Look at some clients at a time, so that the loop turns meanwhile, and return all in groups."""
-    walk = _walk(hub, table)
-    while True:
-        try:
-            next(walk)
-        except StopIteration as end:
-            groups: Groups = end.value
-            return groups
-        await asyncio.sleep(0)
-
-
-def _walk(hub: Hub, table: SignalTable) -> Generator[None, None, Groups]:
     groups: Groups = {}
+    for _ in _walk(hub, table, groups):
+        await asyncio.sleep(0)
+    return groups
+
+
+def _walk(hub: Hub, table: SignalTable, groups: Groups) -> Iterator[None]:
+    """Add all clients to groups; yield after some."""
     labels: dict[Place, str] = {}
     for number, client in enumerate(list(hub.clients.values()), 1):
         if number % _SLICE == 0:
@@ -224,7 +217,6 @@ def _walk(hub: Hub, table: SignalTable) -> Generator[None, None, Groups]:
             group = groups[key] = Group()
         group.clients += 1
         group.waiting += client.waiting
-    return groups
 
 
 @dataclass(frozen=True, slots=True)
