@@ -47,6 +47,16 @@ def read(sock):
     return bytes(data)
 
 
+def small_pairs(stack):
+    """Open six pairs of sockets that do not block; the near ones accept some KiB."""
+    pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(6)]
+    for near, far in pairs:
+        near.setblocking(False)
+        far.setblocking(False)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return pairs
+
+
 class TestContract:
     def test_everyone_gets_the_same_bytes_in_the_order_of_the_calls(self, writer, connect):
         pairs = [connect() for _ in range(20)]
@@ -100,11 +110,7 @@ class TestContract:
     )
     def test_each_socket_got_just_what_it_is_said_to_have_taken(self, writer, steps):
         with contextlib.ExitStack() as stack:
-            pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(6)]
-            for near, far in pairs:
-                near.setblocking(False)
-                far.setblocking(False)
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            pairs = small_pairs(stack)
             taken, got = [bytearray() for _ in pairs], [bytearray() for _ in pairs]
             for to, size, readers in steps:
                 data = os.urandom(size)
@@ -186,11 +192,7 @@ class TestEach:
     )
     def test_each_socket_got_just_what_it_is_said_to_have_taken(self, writer, steps):
         with contextlib.ExitStack() as stack:
-            pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(6)]
-            for near, far in pairs:
-                near.setblocking(False)
-                far.setblocking(False)
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            pairs = small_pairs(stack)
             taken, got = [bytearray() for _ in pairs], [bytearray() for _ in pairs]
             for rooms, size, reads in steps:
                 data = {room: os.urandom(size // at) for at, room in enumerate("abc", 1)}
